@@ -7,13 +7,14 @@ _OF_CELLS = re.compile(r"(?:.*\.)?(?:factors|exclude\[\d+\]|include\[\d+\])\.(?P
 _PROCEDURE = "It says how the whole experiment is carried out, which is the same for all cells."
 _ONE_RUN = "A run has one; run the spec with each, and compare the runs with `orch compare`."
 _BESIDE = "Probes are the same in all cells. Run the spec with each, and compare the runs with `orch compare`."
+_WHOLE_PATH = "Its keys can, each by its whole path, as in traffic.streams: [1, 8]."
 # The reasons by path, or by its beginning.
 _REASONS = {
     **dict.fromkeys(("testbed", "topology", "kernel", "hosts", "provider"), _ONE_RUN),
     **dict.fromkeys(("probes", "trace", "traffic.latency", "sample_every"), _BESIDE),
     **dict.fromkeys(
         (
-            *("experiment", "description", "seed", "variants", "factors", "exclude", "include", "repetitions"),
+            *("experiment", "description", "seed", "factors", "exclude", "include", "repetitions"),
             *("noise_floor", "retries", "on_failure", "busy", "limits", "notebooks", "claims", "default_tier", "tiers"),
         ),
         _PROCEDURE,
@@ -24,6 +25,8 @@ _REASONS = {
         "It is a list of arguments. A tool of your own has keys that can be factors (docs/extending.md), and may start "
         "the same programs."
     ),
+    "variants": "It is a file. The factor is variant.",
+    **dict.fromkeys(("traffic", "traffic.search", "tunnel", "settings", "nics"), _WHOLE_PATH),
     "links": "Of the links, only the one between the gateways can be shaped: links.wan.delay, loss, reorder or rate.",
 }
 
@@ -32,7 +35,8 @@ def why_fixed(key: str) -> str:
     """Return why a key of a spec, given by its path, cannot be a factor; empty if it can be one, or is not known."""
     parts = key.split(".")
     beginnings = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
-    return next((_REASONS[one] for one in beginnings if one in _REASONS), "")
+    found = next((_REASONS[one] for one in beginnings if one in _REASONS), "")
+    return found if found != _WHOLE_PATH or key in _REASONS else ""
 
 
 def refused_factor(where: str) -> str:
