@@ -65,7 +65,8 @@ class System:
             yield "it has no method create"
         if not _DEVICES.fullmatch(self.devices):
             yield f"devices is {self.devices!r}, not at most 10 lower-case letters and digits, the first a letter"
-        if not isinstance(self.overhead, Overhead):
+        overhead: Any = self.overhead
+        if not isinstance(overhead, Overhead):
             yield "overhead is not an Overhead"
 
     def check(self, entry: "VariantEntry") -> None:
