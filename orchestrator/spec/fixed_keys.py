@@ -27,6 +27,7 @@ _REASONS = {
     ),
     "variants": "It is a file. The factor is variant.",
     **dict.fromkeys(("traffic", "traffic.search", "tunnel", "settings", "nics"), _WHOLE_PATH),
+    "links.wan": "",  # may be misspelt
     "links": "Of the links, only the one between the gateways can be shaped: links.wan.delay, loss, reorder or rate.",
 }
 
