@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from orchestrator.cli.test import Stage, run_stages
+from orchestrator.cli.test import CheckStage, run_stages
 from orchestrator.errors import TestbedError
 
 
-def stage(name: str, code: str, *, shows_output: bool = False) -> Stage:
-    return Stage(name, (sys.executable, "-c", code), shows_output)
+def stage(name: str, code: str, *, shows_output: bool = False) -> CheckStage:
+    return CheckStage(name, (sys.executable, "-c", code), shows_output)
 
 
 def test_stages_that_fail_are_named_and_only_they_show_what_they_said(capfd: pytest.CaptureFixture[str]) -> None:
@@ -44,4 +44,4 @@ def test_bytecode_is_stored_whatever_the_caller_has_set(monkeypatch: pytest.Monk
 
 def test_a_missing_tool_is_a_sentence() -> None:
     with pytest.raises(TestbedError, match=r"^/nowhere/ruff is missing: this environment was not created by the"):
-        run_stages([Stage("ruff", ("/nowhere/ruff",))])
+        run_stages([CheckStage("ruff", ("/nowhere/ruff",))])
