@@ -55,7 +55,7 @@ def rerun(
     overrides = [str(text) for text in meta.get("overrides") or ()]
     inputs = inputs_folder(before)
     if inputs is not None and not yes:
-        _ask_about(inputs)
+        _ask_about(inputs, f"inputs/ of {run}" if run.is_file() else str(inputs))
     with tempfile.TemporaryDirectory(prefix="orch-rerun-") as folder:
         spec = Path(folder, f"{meta['experiment']}.yaml")
         spec.write_text(str(meta["spec_text"]), encoding="utf-8")
@@ -88,15 +88,16 @@ def _programs(folder: Path) -> list[str]:
     return [str(path.relative_to(folder)) for path in found if path.suffix not in (".yaml", ".yml")]
 
 
-def _ask_about(inputs: Path) -> None:
-    """Ask whether to use the programs that a run stores. Raises UserError if the answer is no, or nobody can answer."""
+def _ask_about(inputs: Path, where: str) -> None:
+    """Ask whether to use the programs that a run stores. ``where``: the place of ``inputs`` in words, since an archive
+    is read from a temporary copy. Raises UserError if the answer is no, or nobody can answer."""
     programs = _programs(inputs)
     if not programs:
         return
     shown = ", ".join(programs[:_MOST_NAMED]) + (", ..." if len(programs) > _MOST_NAMED else "")
     print(f"orch: this run brings its own programs, which can do anything on this computer: {shown}", file=sys.stderr)
     if sys.stdin is None or not sys.stdin.isatty():
-        raise UserError(f"Nothing was run. Read these files in {inputs}, then use --yes.")
+        raise UserError(f"Nothing was run. Read these files in {where}, then use --yes.")
     print("orch: Use them? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise UserError("Nothing was run.")

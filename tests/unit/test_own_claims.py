@@ -228,3 +228,29 @@ def test_claims_that_another_version_cannot_read_are_a_sentence(tmp_path: Path) 
     for act in (lambda: load(run).verify(), lambda: make_report(run)):
         with pytest.raises(UserError, match=r"(?s)stores cannot be judged\..*my-claims\.yaml:10:18"):
             act()
+
+
+def varying_connections(run: Path) -> Path:
+    """Turn a run of an even number of rounds into one of half as many, with 8 and with 128 connections."""
+    meta = json.loads((run / "run.json").read_text())
+    trials = [trial for block in meta["plan"]["blocks"] for trial in block["trials"] if trial["kind"] == "measure"]
+    for trial in trials:
+        trial["levels"]["traffic.connections"] = (8, 128)[trial["round"] % 2]
+        trial["round"] = trial["repetition"] = (trial["round"] + 1) // 2
+    (run / "run.json").write_text(json.dumps(meta))
+    for trial in trials:
+        for file in (run / "trials" / trial["trial_id"]).glob("*/attempt.json"):
+            same = {key: trial[key] for key in ("levels", "round", "repetition")}
+            file.write_text(json.dumps(json.loads(file.read_text()) | same))
+    return run
+
+
+def test_a_claim_names_a_level_of_each_further_factor_that_the_run_varies(tmp_path: Path) -> None:
+    run = with_claims(varying_connections(write_run(tmp_path / "run", rounds=12, speed=threads_help)))
+    (verdict,) = load(run).verify()
+    assert verdict.verdict == NOT_TESTABLE
+    assert "varies traffic.connections and the claim does not; name a level of each" in verdict.reason
+    named = CLAIM.replace("tunnels: 2}", "tunnels: 2, traffic.connections: 8}")
+    (run / "inputs" / "my-claims.yaml").write_text(named)
+    (verdict,) = load(run).verify()
+    assert (verdict.verdict, verdict.evidence[0].n) == (REPRODUCED, 6)

@@ -4,6 +4,7 @@
 import io
 import json
 import shlex
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -89,6 +90,9 @@ def test_a_rerun_asks_before_it_uses_programs_that_a_run_brings(
     told = capsys.readouterr().err
     assert "can do anything on this computer: patches/faster.patch, view.py\n" in told
     assert f"Read these files in {before / 'inputs'}, then use --yes." in told
+    archive = shutil.make_archive(str(tmp_path / "archive"), "zip", tmp_path, "before")
+    assert run_command(["rerun", archive]) == 2
+    assert f"Read these files in inputs/ of {archive}, then use --yes." in capsys.readouterr().err
     for answer in ("n\n", ""):
         answered(monkeypatch, answer)
         assert run_command(["rerun", str(before)]) == 2

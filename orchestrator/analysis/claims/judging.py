@@ -203,6 +203,11 @@ def _order(test: ClaimTest, place: ComparedCells, interval: Interval) -> str:
 def _not_planned(claim: Claim, test: ClaimTest, seen: Observed) -> str:
     wanted = {side.variant: None for side in (test.of, test.to) if side is not None}
     absent = [name for name in wanted if name not in seen.variants]
+    named = {path for side in (test.of, test.to) if side is not None for path in side.more}
+    further = sorted({path for key in seen.cells for path in key.more} - named)
+    if further and not absent:
+        how = "name a level of each in the claim's cells" if claim.is_own else "a run without them can be judged"
+        return f"cells missing: this run of {seen.experiment} varies {', '.join(further)} and the claim does not; {how}"
     what = f"the variant {' and '.join(absent)}" if absent else f"the {' and '.join(wanted)} cells that it needs"
     how = "extend the factors of the spec" if claim.is_own else f"`orch reproduce {claim.claim}` measures them"
     return f"cells missing: this run of {seen.experiment} lacks {what}; {how}"
