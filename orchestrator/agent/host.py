@@ -95,8 +95,9 @@ def packed(address):
 
 
 def unpacked(data):
-    """Return the bytes of an IPv4 or IPv6 address as text."""
-    return socket.inet_ntop(socket.AF_INET if len(data) == 4 else socket.AF_INET6, data)
+    """Return the bytes of an IPv4 or IPv6 address as text; hexadecimal if they are of another kind."""
+    family = {4: socket.AF_INET, 16: socket.AF_INET6}.get(len(data))
+    return "0x" + data.hex() if family is None else socket.inet_ntop(family, data)
 
 
 def sysfs_of(role):

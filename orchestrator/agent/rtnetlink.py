@@ -16,7 +16,7 @@ import socket
 import struct
 import typing
 
-from orchestrator.agent.host import AgentError
+from orchestrator.agent.host import AgentError, unpacked
 from orchestrator.agent.netlink import NLM_F_CREATE, NLM_F_DUMP, attribute, attributes, nested
 
 
@@ -167,10 +167,14 @@ def device_in(parts, number, names):
 
 
 def identity(entry):
-    """Return what entries with the same effect share; whether they live for ever is part of it, for how long is not."""
+    """Return what entries with the same effect share; whether they live for ever is part of it, for how long is not.
+
+    Nor are the options of a queueing discipline, since the kernel rounds some of them whenever they are set.
+    """
     lives = [left is None for left in entry.get("lives_s", ())]
-    rest = [entry.get(name) for name in ("kind", "head", "device", "attributes", "hops", "flags")]
-    return repr([*rest, lives])
+    rest = [entry.get(name) for name in ("kind", "head", "device", "hops", "flags")]
+    qdisc = entry["kind"] == "qdisc"
+    return repr([*rest, entry["attributes"].get(str(TCA_KIND)) if qdisc else entry["attributes"], lives])
 
 
 def aged(entry, passed_s):
@@ -259,13 +263,13 @@ def described(entry):
     where = " dev %s" % entry["device"] if entry["device"] else ""
     if kind == "address":
         local = bytes_of(entry, IFA_LOCAL) or bytes_of(entry, IFA_ADDRESS)
-        return "the address %s/%d%s" % (text_of(head[0], local), head[1], where)
+        return "the address %s/%d%s" % (unpacked(local), head[1], where)
     if kind == "route":
         return "the route %s%s" % (route_text(entry), where)
     if kind == "nexthop":
         return "the next hop %d%s" % (number_of(entry, NHA_ID), where)
     if kind == "neighbour":
-        return "the neighbour %s%s" % (text_of(head[0], bytes_of(entry, 1)), where)
+        return "the neighbour %s%s" % (unpacked(bytes_of(entry, 1)), where)
     return "the queueing discipline %s%s" % (bytes_of(entry, TCA_KIND).rstrip(b"\0").decode(errors="replace"), where)
 
 
@@ -275,13 +279,13 @@ def prefix_of(route):
     if family not in (socket.AF_INET, socket.AF_INET6):
         return "of the family %d, 0x%s" % (family, route["attributes"].get(str(RTA_DST), ""))
     address = bytes_of(route, RTA_DST) or bytes(FAMILIES[family] // 8)
-    return "%s/%d" % (text_of(family, address), length)
+    return "%s/%d" % (unpacked(address), length)
 
 
 def route_text(route):
     said = [prefix_of(route)]
     if str(RTA_GATEWAY) in route["attributes"]:
-        said.append("via " + text_of(route["head"][0], bytes_of(route, RTA_GATEWAY)))
+        said.append("via " + unpacked(bytes_of(route, RTA_GATEWAY)))
     if "hops" in route:
         said.append("over %s" % ", ".join(str(hop["device"]) for hop in route["hops"]))
     if str(RTA_NH_ID) in route["attributes"]:
@@ -291,10 +295,3 @@ def route_text(route):
     if number_of(route, RTA_PRIORITY):
         said.append("metric %d" % number_of(route, RTA_PRIORITY))
     return " ".join(said)
-
-
-def text_of(family, address):
-    try:
-        return socket.inet_ntop(family, address)
-    except (ValueError, OSError):
-        return "0x" + address.hex()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent's tests in namespaces, under the lab's kernel: it has the kinds of interfaces that this computer's may lack
-(VLANs, bonds, bridges, macvlans, ipvlans, VRFs, WireGuard), and no case of theirs is left out."""
+(VLANs, bonds, bridges, macvlans, ipvlans, VRFs, WireGuard, GRE), and no case of theirs is left out."""
 
 import inspect
 import json
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.full]
 FOLDER = "/opt/cases"  # not in /run, which is a new one in the namespaces
 PARTS = ("orchestrator/__init__.py", "orchestrator/agent", "tests/unit/inside_namespaces.py")
 # What the lab's kernel has none of.
-WITHOUT = {"vxlan", "gre", "ipip", "sit", "geneve", "tun"}
+WITHOUT = {"vxlan", "ipip", "sit", "geneve", "tun"}
 LEFT_OUT = {"test_what_routers_advertise_comes_back_with_its_life_and_is_renewed"}  # it has no CONFIG_IPV6_ROUTE_INFO
 
 

@@ -233,13 +233,6 @@ STACKS = {
         "ip link add link bond0.5 name mv0 type macvlan mode private",
         "mv0",
     ),
-    "vlan on a bridge that filters vlans": (
-        ("bridge", "vlan"),
-        "ip link add br0 type bridge vlan_filtering 1 vlan_default_pvid 0; ip link set eth1 master br0;"
-        "bridge vlan add vid 5 dev eth1; bridge vlan add vid 5 dev br0 self; ip link set br0 up;"
-        "ip link add link br0 name br0.5 type vlan id 5",
-        "br0.5",
-    ),
     "macvlan on a bridge": (
         ("bridge", "macvlan"),
         "ip link add br0 type bridge; ip link set eth1 master br0; ip link set br0 up;"
@@ -389,7 +382,8 @@ def test_a_survey_says_which_interfaces_cannot_be_taken() -> None:
     names = "ip link property add dev eth1 altname enp99s0f0np0 altname rack"
     found = on_a_host(BEGIN, names, survey, connection=OVER_ETH2)[-1]
     assert found["other_names"] == {"enp99s0f0np0": "eth1", "rack": "eth1"}
-    assert {nic: facts["trouble"] for nic, facts in found["nics"].items()} == {
+    own = {nic: facts["trouble"] for nic, facts in found["nics"].items() if nic[:3] in ("eth", "far")}
+    assert own == {  # a kernel with GRE has further interfaces
         **dict.fromkeys(["eth1", "far1", "far2"]),
         "eth2": WAY.format("eth2"),
     }
