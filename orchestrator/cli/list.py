@@ -12,6 +12,7 @@ from orchestrator.errors import UserError
 from orchestrator.paths import RESULTS
 
 _OK = "ok"
+_WIDE = 10_000  # columns: wider than any table
 
 
 def list_runs(
@@ -72,6 +73,7 @@ def _statuses(run: Path) -> Iterator[str]:
 
 
 def _show(found: list[dict[str, Any]]) -> None:
+    """Print a table or, where the terminal is too narrow for it, two lines for each run: a path is never broken."""
     from rich.table import Table
 
     from orchestrator.cli.consoles import output
@@ -81,19 +83,37 @@ def _show(found: list[dict[str, Any]]) -> None:
         table.add_column(name, overflow="fold")
     table.add_column("ok", justify="right", no_wrap=True)
     table.add_column("run", overflow="fold")
-    for run in found:
-        path = _shown(Path(run["path"]))
-        if "damaged" in run:
-            table.add_row("", "", "", "", "damaged", "", path)
-            continue
-        texts = (str(run["started_at"] or "?")[:16].replace("T", " "), run["experiment"], run["tier"] or "-")
-        virtual = ", virtual time" * (run["clock"] == "virtual")
-        table.add_row(*texts, run["testbed"] + virtual, run["state"], f"{run['ok']} of {run['trials']}", path)
+    rows = [_cells(run) for run in found]
+    for row in rows:
+        table.add_row(*row)
     console = output()
-    console.print(table)
+    if console.measure(table, options=console.options.update(width=_WIDE)).maximum <= console.width:
+        console.print(table)
+    else:
+        for *row, ok, path in rows:
+            counted = f", {ok} ok" if ok else ""
+            console.print(f"{', '.join(filter(None, row))}{counted}\n  {path}", soft_wrap=True)
     for run in found:
         if "damaged" in run:
             console.print(f"{run['damaged']}", soft_wrap=True)
+
+
+def _cells(run: dict[str, Any]) -> list[str]:
+    """Return a run's row of the table."""
+    path = _shown(Path(run["path"]))
+    if "damaged" in run:
+        return ["", "", "", "", "damaged", "", path]
+    began = str(run["started_at"] or "?")[:16].replace("T", " ")
+    testbed = run["testbed"] + ", virtual time" * (run["clock"] == "virtual")
+    return [
+        began,
+        run["experiment"],
+        run["tier"] or "-",
+        testbed,
+        run["state"],
+        f"{run['ok']} of {run['trials']}",
+        path,
+    ]
 
 
 def _shown(path: Path) -> str:

@@ -14,7 +14,7 @@ from orchestrator.cli.notebook import latest
 from orchestrator.cli.runs import writable_run
 from orchestrator.publish import export_run
 from orchestrator.store import find_run
-from orchestrator.store.reading import newest_first
+from orchestrator.store.reading import newest_first, runs_below
 from tests.unit.synthetic_run import write_run
 
 
@@ -83,6 +83,18 @@ def test_the_list_has_every_run_the_newest_first(runs: Path, capsys: pytest.Capt
         shown.index("bbbb") < shown.index("aaaa") < shown.index("damaged") < shown.index("is not a valid run of orch")
     )
     assert "3 of 3" in shown
+
+
+@pytest.mark.parametrize("width", [20, 60, 80, 250])
+def test_the_list_breaks_no_path(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int
+) -> None:
+    (runs / "example" / "run.json").write_text('{"state": 1}')
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert run_command(["list", str(runs)]) == 0
+    shown = capsys.readouterr().out
+    assert all(any(line.endswith(str(run)) for line in shown.splitlines()) for run in runs_below(runs))
+    assert ("began" in shown) == (width == 250)
 
 
 def test_the_list_counts_a_run_whose_tables_are_not_written(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
