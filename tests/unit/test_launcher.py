@@ -268,15 +268,25 @@ def test_pip_takes_over_where_uv_cannot_reach_the_index(computer: Computer) -> N
     assert any("requirements.lock" in call for call in computer.calls("python -m pip"))
 
 
-@pytest.mark.parametrize("name", ["a:b", "a\nb"])
+@pytest.mark.parametrize("name", ["a:b", "a{b", "a}b", "a$b", "a\nb"])
 def test_a_path_with_which_python_makes_no_environment_is_told(computer: Computer, name: str) -> None:
     computer.checkout.rename(computer.root / name)
     command, environment = computer.command("plan")
     command[0] = str(computer.root / name / "orch")
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 3
-    assert f"the path {computer.root / name} has a colon or the end of a line in it" in done.stderr
+    assert (
+        f"the path {computer.root / name} has a colon, a brace, a dollar sign or the end of a line in it" in done.stderr
+    )
     assert not (computer.root / name / ".venvs").exists()
+
+
+def test_any_other_path_is_good_for_an_environment(computer: Computer) -> None:
+    made = computer.checkout.rename(computer.root / "a b,c'd\"#é%n(1)&;[x]*?!~`\\|<>")
+    command, environment = computer.command("plan")
+    command[0] = str(made / "orch")
+    assert subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0
+    assert (made / ".venv" / "stamp").exists()
 
 
 def test_a_folder_of_someone_else_is_not_touched(computer: Computer) -> None:
