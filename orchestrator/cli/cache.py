@@ -37,10 +37,16 @@ def list_products() -> None:
     console.print(str(cache_home()), soft_wrap=True)
     table = Table(box=None, padding=(0, 1, 0, 0))
     for column in ("kind", "key", "made", "took", "size"):
-        table.add_column(column, justify="right" if column in ("took", "size") else "left")
+        table.add_column(column, justify="right" if column in ("took", "size") else "left", overflow="fold")
     for product in found:
         made, took = product.description["made_at"], product.description["seconds"]
-        table.add_row(product.kind, product.key, made, f"{took:.0f} s", f"{_size(product.path) / 2**20:.0f} MiB")
+        table.add_row(
+            product.kind,
+            product.key,
+            made[:16].replace("T", " "),
+            f"{took:.0f} s",
+            f"{_size(product.path) / 2**20:.0f} MiB",
+        )
     console.print(table)
 
 
