@@ -296,8 +296,8 @@ def test_a_bad_generator_is_a_failed_attempt_with_no_number(
     testbed: OpenUmlTestbed, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script, says = BAD_GENERATORS[fault]
-    # The servers are real ones: only what is started as a client is another program.
-    wrapper = f'case "$*" in *--server*) exec /usr/bin/iperf3.real "$@" ;; esac; {script}'
+    # Only what is started as a client is another program: the servers are real ones, and so is what says its version.
+    wrapper = f'case "$*" in *--client*) ;; *) exec /usr/bin/iperf3.real "$@" ;; esac; {script}'
     in_the_machine(testbed, "mv /usr/bin/iperf3 /usr/bin/iperf3.real; chmod 755 /usr/bin/iperf3.real")
     in_the_machine(
         testbed, f"printf '#!/bin/sh\\n%s\\n' {shlex.quote(wrapper)} >/usr/bin/iperf3; chmod 755 /usr/bin/iperf3"
