@@ -14,7 +14,7 @@ from orchestrator import store
 from tests.lab.standing import StandingHosts, standing_hosts
 from tests.lab.support import all_ok_once, attempts_in, last_object, orch, running_orch, runs_in, wait_until
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.beside]
 
 SPEC = """\
 experiment: hosts
@@ -77,18 +77,17 @@ def test_all_blocks_are_carried_and_the_hosts_are_given_back_as_they_were(pair: 
 def test_a_second_pass_changes_nothing_and_what_was_changed_by_hand_is_repaired(
     pair: StandingHosts, tmp_path: Path
 ) -> None:
-    assert orch("testbed", "provision", pair.file).returncode == 0
-    second = last_object(orch("testbed", "provision", pair.file, "--json").stdout)
-    assert second["tasks"] > 0
-    assert second["changed"] == 0
+    if not all(pair.on(host, "ls /usr/local/lib/orch/modules/*/*/stamp") for host in pair.names):
+        assert orch("testbed", "provision", pair.file).returncode == 0  # a run of another test had it done otherwise
     pair.on("lab1", "for f in /usr/local/lib/orch/modules/*/upstream/wireguard.ko; do echo >>$f; chmod 600 $f; done")
     pair.on("lab2", "rm -r /usr/local/lib/orch/modules/*/multitunnel")
     done = orch(*pair.arguments(tmp_path), *ONE_CELL)
     assert done.returncode == 0, done.stderr
     assert "lab1: the module upstream is a different one; lab2: the module multitunnel is missing" in done.stderr
     all_ok_once(runs_in(tmp_path)[0])
-    third = last_object(orch("testbed", "provision", pair.file, "--json").stdout)
-    assert third["changed"] == 0
+    second = last_object(orch("testbed", "provision", pair.file, "--json").stdout)
+    assert second["tasks"] > 0
+    assert second["changed"] == 0
 
 
 def test_doctor_shows_both_hosts_and_changes_nothing(pair: StandingHosts) -> None:
