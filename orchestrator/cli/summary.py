@@ -168,13 +168,14 @@ def _packets(run: "Run") -> "Table":
     from rich.table import Table
 
     from orchestrator.analysis.packets import CLOSED_LOOP, goals, packet_cells
-    from orchestrator.spec import Cell
+    from orchestrator.spec import Cell, factor_of
 
     every = packet_cells(run)
     rows = every[every["goal"] == goals(run)[0]].to_dict("records")
     closed = any(row["bounded_by"] == CLOSED_LOOP for row in rows)
     table = Table(box=None, caption="*: in a closed loop, a different quantity" if closed else None)
-    for name in ("cores", "tunnels", "packet", *run.variants):
+    paths = run.further_factors
+    for name in ("cores", "tunnels", "packet", *(factor_of(path).label for path in paths), *run.variants):
         table.add_column(name, justify="right")
     for place in dict.fromkeys(Cell.of(row).place for row in rows):
         here = {row["variant"]: row for row in rows if Cell.of(row).place == place and row["n"]}
@@ -184,5 +185,6 @@ def _packets(run: "Run") -> "Table":
             else "-"
             for name in run.variants
         ]
-        table.add_row(str(place.cores), str(place.tunnels), str(place.packet_size), *texts)
+        more = [factor_of(path).show(place[path]) if path in place else "-" for path in paths]
+        table.add_row(str(place.cores), str(place.tunnels), str(place.packet_size), *more, *texts)
     return table
