@@ -32,7 +32,7 @@ from orchestrator.agent.module import put_module_back, variant
 from orchestrator.agent.nics import lent_to, taken_nics
 from orchestrator.agent.pktgen import GENERATOR, pktgen
 from orchestrator.agent.probes import KERNEL_LOG, clock, kernel_log, pause, watch_kernel_log
-from orchestrator.agent.processes import PROCESSES
+from orchestrator.agent.processes import PROCESSES, remove_left_folders
 from orchestrator.agent.restarting import restart
 from orchestrator.agent.roles import LINKS, links, neighbours, remove_namespaces, unlink
 from orchestrator.agent.routes import routes
@@ -57,6 +57,7 @@ def leave(request: LeaveRequest) -> LeaveAnswer:
         roles = sorted(os.listdir(RUNTIME + "/sys")) if os.path.isdir(RUNTIME + "/sys") else []
         nics = sorted(taken_nics())
         left = remove_namespaces()
+        remove_left_folders()  # after the processes in the namespaces have ended
         roles, nics = (
             [role for role in roles if role not in lent_to()],
             [nic for nic in nics if nic not in taken_nics()],

@@ -4,6 +4,7 @@
 import base64
 import contextlib
 import errno
+import glob
 import os
 import select
 import shutil
@@ -23,6 +24,12 @@ NO_PROGRAM = "there is no such program"
 
 def not_started(program, why):
     return AgentError("%s cannot be started: %s. Install it on this host." % (program, why))
+
+
+def remove_left_folders():
+    """Remove the folders of trials whose agent was killed. There must be no trial now."""
+    for folder in glob.glob(RUNTIME + "/trial-*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class TrialProcesses:

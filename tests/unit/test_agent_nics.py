@@ -125,6 +125,12 @@ def test_a_host_that_lends_nothing_has_nothing_to_give_back() -> None:
     assert (done[0]["ok"], done[1]["left"], done[2]) == (True, [], "")
 
 
+def test_what_a_killed_agent_left_of_a_trial_is_removed() -> None:
+    made = "mkdir -p /run/orch/trial-7/files; touch /run/orch/trial-7/client-1.out"
+    done = on_a_host(made, {"op": "leave", "leftovers": True}, "ls /run/orch")
+    assert (done[1]["left"], done[2]) == ([], "")
+
+
 def test_two_interfaces_that_share_a_route_come_back_together() -> None:
     found = differences(
         """
