@@ -50,13 +50,16 @@ def write_text(path, text):
 def write_record(path, text):
     """Write a file of the agent's own: afterwards it has the whole text, or after an error what it had before.
 
-    Raises OSError, for example on a full disk.
+    Raises OSError with the file's folder, for example on a full disk.
     """
-    with open(path + ".new", "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.rename(path + ".new", path)
+    try:
+        with open(path + ".new", "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(path + ".new", path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.path.dirname(path)) from error
 
 
 def set_and_check(path, text):

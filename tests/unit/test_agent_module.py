@@ -41,7 +41,7 @@ def test_a_module_is_unloaded_afterwards_even_if_the_disk_was_full_at_first(
     monkeypatch.setattr(module, "MODULE", str(loaded))
     monkeypatch.setattr(module, "call", call)
     monkeypatch.setattr(module, "short_grace_periods", nullcontext)
-    with no_room(), pytest.raises(OSError, match="too large"):
+    with no_room(), pytest.raises(OSError, match=f"too large: '{tmp_path}'"):
         module.remember_module()  # no module is loaded without a note on the one before
     module.remember_module()
     loaded.mkdir()
