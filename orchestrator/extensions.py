@@ -21,7 +21,7 @@ from typing import Any
 
 from orchestrator.errors import UserError
 from orchestrator.hashing import hash_contents, hash_files
-from orchestrator.listing import named_files_below
+from orchestrator.listing import named_in_utf8, sources_below
 from orchestrator.paths import cache_home
 
 OURS = "orch"  # the origin of built-in extensions
@@ -224,7 +224,7 @@ def _distribution(point: metadata.EntryPoint) -> str:
 def _files_at(path: Path) -> tuple[Path, ...]:
     if path.is_file():
         return (path,)
-    return tuple(file for file in named_files_below(path) if "__pycache__" not in file.parts)
+    return tuple(named_in_utf8(sources_below(path), path))
 
 
 def _module_at(path: Path, digest: str) -> ModuleType:

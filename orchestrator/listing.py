@@ -46,10 +46,9 @@ def sources_below(folder: Path) -> list[Path]:
     return [file for file in files_below(folder) if "__pycache__" not in file.parts]
 
 
-def named_files_below(folder: Path) -> list[Path]:
-    """Return `files_below`. Raises OSError also if the name of a file is not UTF-8, so that it cannot be stored as
+def named_in_utf8(files: list[Path], folder: Path) -> list[Path]:
+    """Return the files below a folder. Raises OSError if the name of one is not UTF-8, so that it cannot be stored as
     text."""
-    files = files_below(folder)
     for file in files:
         if not is_utf_8(file.relative_to(folder)):
             raise OSError(errno.EILSEQ, "its name is not UTF-8", str(file))

@@ -19,6 +19,7 @@ from orchestrator.agent.host import RUNTIME, AgentError, read_text
 FILES = "\0files\0"  # in an argument: the folder of the files that a trial brings
 HELD = 'read -r _; exec "$@" </dev/null'  # waits for the end of its standard input, then becomes its arguments
 ROOM_FOR_OUTPUT = 1 << 20  # bytes; a generator that cannot write its report prints nothing
+FOLDERS = TRIAL, PROFILE = "trial-", "profile-"  # how the names of folders in RUNTIME begin
 NO_PROGRAM = "there is no such program"
 
 
@@ -26,10 +27,16 @@ def not_started(program, why):
     return AgentError("%s cannot be started: %s. Install it on this host." % (program, why))
 
 
+def new_folder(kind):
+    """Return a new temporary folder. ``kind``: `TRIAL` or `PROFILE`."""
+    return tempfile.TemporaryDirectory(prefix=kind, dir=RUNTIME)
+
+
 def remove_left_folders():
-    """Remove the folders of trials whose agent was killed. There must be no trial now."""
-    for folder in glob.glob(RUNTIME + "/trial-*"):
-        shutil.rmtree(folder, ignore_errors=True)
+    """Remove the folders of trials and profiles whose agent was killed. There must be no trial now."""
+    for kind in FOLDERS:
+        for folder in glob.glob(RUNTIME + "/" + kind + "*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class TrialProcesses:
@@ -44,7 +51,7 @@ class TrialProcesses:
     def place(self):
         """Return the folder of this trial's files and outputs."""
         if self.folder is None:
-            self.folder = tempfile.TemporaryDirectory(prefix="trial-", dir=RUNTIME)
+            self.folder = new_folder(TRIAL)
         return self.folder.name
 
     def keep(self, files):

@@ -10,15 +10,14 @@ import re
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 
-from orchestrator.agent.host import RUNTIME, AgentError, call, read_text, write_text
+from orchestrator.agent.host import AgentError, call, read_text, write_text
+from orchestrator.agent.processes import PROFILE, new_folder
 
 SAMPLES = "/proc/cpu_samples"
 PERIOD_NS = 1009000  # about 1 ms, and not a divisor of a tick
-# In virtual time the interrupt is not charged, but about 15 us after it are, where the host is a virtual machine
-# (docs/explain.md).
+# In virtual time neither a sample nor its interrupt is charged, but some of what follows it is (docs/explain.md).
 VIRTUAL_PERIOD_NS = 4013000
 BUFFERS_BYTES = 128 << 20  # of all CPUs together
 LEAST_WORDS, MOST_WORDS = 1 << 14, 1 << 20  # per CPU; a sample takes about 20 words of 8 bytes
@@ -155,7 +154,7 @@ class PerfSamples:
     """
 
     def __enter__(self):
-        self.folder = tempfile.TemporaryDirectory(prefix="profile-", dir=RUNTIME)
+        self.folder = new_folder(PROFILE)
         self.file = os.path.join(self.folder.name, "perf.data")
         self.process = None  # type: subprocess.Popen[bytes] | None
         return self

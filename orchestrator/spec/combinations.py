@@ -96,26 +96,27 @@ def unfit_traffic(tree: Mapping, selection: Selection, tool: str, schema: type[T
     own = {key: node for key, node in traffic.entries.items() if key not in foreign}
     given = Mapping(own, traffic.keys, traffic.span)
 
-    def conflict(levels: MappingType[str, Node], keys: MappingType[str, Span]) -> Iterator[Problem]:
+    def conflict(levels: MappingType[str, Node], keys: MappingType[str, Span]) -> Problem | None:
         tried = given
         for path, level in levels.items():
             tried = with_value(tried, path.partition(".")[2], level, keys[path])
         found, refused = build(schema, tried)
-        if levels and (found is None or found.too_slow):
-            words = ", ".join(f"{path} {level.value}" for path, level in levels.items() if isinstance(level, Scalar))
-            why = f"{found.too_slow}." if found else refused[0].message
-            yield Problem(f"The levels {words} conflict: {why}", keys[next(iter(levels))])
+        if not levels or (found is not None and not found.too_slow):
+            return None
+        words = ", ".join(f"{path} {level.value}" for path, level in levels.items() if isinstance(level, Scalar))
+        why = f"{found.too_slow}." if found else refused[0].message
+        return Problem(f"The levels {words} conflict: {why}", keys[next(iter(levels))])
 
     varied = {path: node.items for path, node in factors.entries.items() if path in paths and isinstance(node, Items)}
     pairs = [zip(items, selection.factors.more[path], strict=True) for path, items in varied.items()]
     for chosen in islice(product(*pairs), 1, None):  # the first is the traffic of the spec, which is checked as such
         levels = dict(zip(varied, chosen, strict=True))
-        for problem in conflict({path: node for path, (node, _) in levels.items()}, factors.keys):
-            if selection.has(lambda cell: all(cell.get(path) == level for path, (_, level) in levels.items())):  # noqa: B023
-                yield problem
-                return
+        problem = conflict({path: node for path, (node, _) in levels.items()}, factors.keys)
+        if problem and selection.has(lambda cell: all(cell.get(path) == level for path, (_, level) in levels.items())):  # noqa: B023
+            yield problem
+            return
     for extra in _extras(tree):
-        for problem in conflict({path: extra.entries[path] for path in paths if path in extra.entries}, extra.keys):
+        if problem := conflict({path: extra.entries[path] for path in paths if path in extra.entries}, extra.keys):
             yield problem
             return
 

@@ -61,7 +61,10 @@ def deciding_maxima(factors: Factors, rules: Iterable[Rule]) -> list[int]:
 
 @dataclass(frozen=True)
 class Selection:
-    """What decides the cells of a spec. ``rules``: of ``exclude``; ``extras``: of ``include``."""
+    """The factors, rules and further cells by which a spec selects its cells.
+
+    ``rules``: those under ``exclude``; ``extras``: the cells under ``include``.
+    """
 
     factors: Factors
     rules: Sequence[Rule] = ()

@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from orchestrator.errors import UserError
 from orchestrator.extensions import Extension
-from orchestrator.listing import named_files_below
+from orchestrator.listing import files_below, named_in_utf8
 from orchestrator.spec.document import Mapping, Scalar, parse, place_of, read_source
 from orchestrator.spec.fields import Name, Strict
 from orchestrator.spec.problems import Problem, SpecError, did_you_mean
@@ -235,7 +235,7 @@ class _CodeReader:
         if folder is None:
             return
         try:
-            found = named_files_below(folder) if folder.is_dir() else []
+            found = named_in_utf8(files_below(folder), folder) if folder.is_dir() else []
         except OSError as error:
             self._report(place, f"Cannot read {error.filename!r}: {error.strerror}. Fix that.")
             return

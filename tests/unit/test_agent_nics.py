@@ -126,7 +126,7 @@ def test_a_host_that_lends_nothing_has_nothing_to_give_back() -> None:
 
 
 def test_what_a_killed_agent_left_of_a_trial_is_removed() -> None:
-    made = "mkdir -p /run/orch/trial-7/files; touch /run/orch/trial-7/client-1.out"
+    made = "mkdir -p /run/orch/trial-7/files /run/orch/profile-8; touch /run/orch/trial-7/client-1.out"
     done = on_a_host(made, {"op": "leave", "leftovers": True}, "ls /run/orch")
     assert (done[1]["left"], done[2]) == ([], "")
 

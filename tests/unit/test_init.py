@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`orch init` writes what validates, plans and can be run."""
 
-import resource
 import shlex
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from orchestrator.kernel.variants import shipped
 from orchestrator.plan import make_plan
 from orchestrator.plan.capabilities import lab_capabilities
 from orchestrator.spec import check_file, load_experiment, load_testbed
+from tests.unit.no_room import files_of_at_most
 
 
 def test_what_it_writes_is_valid_and_plans(tmp_path: Path) -> None:
@@ -54,12 +54,10 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written_whole_is_not_there(tmp_path: Path) -> None:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
-    try:
-        with pytest.raises(UserError, match=r"Cannot write .*: File too large\. Name another folder"):
-            init(tmp_path / "mine")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with (
+        files_of_at_most(200),
+        pytest.raises(UserError, match=r"Cannot write .*: File too large\. Name another folder"),
+    ):
+        init(tmp_path / "mine")
     assert not (tmp_path / "mine").exists()
     init(tmp_path / "mine")

@@ -125,7 +125,8 @@ def search_rate(attempt: Attempt, loads: Loads) -> float:
         }
         for one in found
     }
-    _evaluate(attempt, loads, found, [load for sides in beside.values() for load in sides.values() if load is not None])
+    decisive = [load for sides in beside.values() for load in sides.values() if load is not None]
+    _evaluate(attempt, loads, found, decisive, search.max_rate_pps)
     outcome.probes["bounds"] = {
         goal: {side: None if load is None else load.probes for side, load in sides.items()}
         for goal, sides in beside.items()
@@ -206,8 +207,13 @@ def _to_json(found: GoalBounds) -> dict[str, Any]:
     }
 
 
-def _evaluate(attempt: Attempt, loads: Loads, found: Sequence[GoalBounds], decisive: Sequence[Load]) -> None:
-    """Judge the search: every load's losses are accounted for, and the conditions around the bounds broke no limit."""
+def _evaluate(
+    attempt: Attempt, loads: Loads, found: Sequence[GoalBounds], decisive: Sequence[Load], max_rate_pps: float | None
+) -> None:
+    """Judge the search: every load's losses are accounted for, and the conditions around the bounds broke no limit.
+
+    ``max_rate_pps``: the highest load that the spec allows the search; None if it allows any.
+    """
     outcome, limits = attempt.outcome, attempt.conditions.limits
     after = read_after_traffic(attempt, loads.since_handshakes_s)
     durations = {id(load): duration for load, duration in loads.offered}
@@ -219,8 +225,6 @@ def _evaluate(attempt: Attempt, loads: Loads, found: Sequence[GoalBounds], decis
         duration_s=round(main.seconds, 4), handshake_age_s=None if age is None else round(age, 3)
     )
     baseline = None if attempt.baseline else attempt.conditions.baseline
-    search = PktgenTraffic.of(attempt.trial.traffic).search
-    max_rate_pps = search.max_rate_pps if search else None
     at_most = any(ends_at(one, max_rate_pps, limits.headroom) for one in found)
     verdicts = [
         attempt.judged(
