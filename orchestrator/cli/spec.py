@@ -115,16 +115,16 @@ def _shared_fields(trial: "Trial") -> str:
 
 def _json_parts(planned: "Plan", lessons: "Lessons", able: "Capabilities") -> Iterator[str]:
     """Yield one JSON object in pieces, so that 100,000 trials need not be in memory as text."""
-    from orchestrator.plan import block_estimate, estimate
+    from orchestrator.plan import block_estimate, combined_estimate, estimate
 
     names = ("experiment", "tier", "seed", "testbed", "topology", "order")
-    testbeds = able.testbeds
     head = {name: getattr(planned, name) for name in names} | {"clock": able.clock, "slots": able.slots}
     head["role_cpus"] = able.role_cpus
-    head["expected"] = asdict(estimate(planned, lessons, testbeds=testbeds))
+    parts = [block_estimate(block, lessons) for block in planned.blocks]
+    head["expected"] = asdict(combined_estimate(planned, parts, able.testbeds))
     head["repetitions"] = asdict(planned.repetitions)
     if planned.repetitions.width is not None:
-        head["expected_at_least"] = asdict(estimate(planned, lessons, planned.repetitions.min, testbeds))
+        head["expected_at_least"] = asdict(estimate(planned, lessons, planned.repetitions.min, able.testbeds))
     head["comparing"] = asdict(told_by_comparing(planned))
     head["blocks"] = [
         {
@@ -132,9 +132,9 @@ def _json_parts(planned: "Plan", lessons: "Lessons", able: "Capabilities") -> It
             "cores": block.cores,
             "settings": block.settings,
             "boot": block.boot,
-            **asdict(block_estimate(block, lessons)),
+            **asdict(part),
         }
-        for block in planned.blocks
+        for block, part in zip(planned.blocks, parts, strict=True)
     ]
     head["left_out"] = [asdict(left) for left in planned.left_out]
     yield json.dumps(head)[:-1] + ', "trials": ['

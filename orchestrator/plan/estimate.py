@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Estimates of a plan's duration and disk use, learned from earlier runs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.plan.trials import NO_VARIANT, Block, Plan, Trial
@@ -93,7 +94,11 @@ def block_estimate(block: Block, lessons: Lessons, rounds: int | None = None) ->
 
 def estimate(plan: Plan, lessons: Lessons, rounds: int | None = None, testbeds: int = 1) -> Estimate:
     """Return the estimate of a plan on parallel ``testbeds``, with all rounds of its blocks or the first ``rounds``."""
-    parts = [block_estimate(block, lessons, rounds) for block in plan.blocks]
+    return combined_estimate(plan, [block_estimate(block, lessons, rounds) for block in plan.blocks], testbeds)
+
+
+def combined_estimate(plan: Plan, parts: Sequence[Estimate], testbeds: int = 1) -> Estimate:
+    """Return the estimate of a plan on parallel ``testbeds`` from those of its blocks."""
     seconds: dict[tuple[int, frozenset[Cell]], float] = {}  # all boots of the same cells stay together
     for block, part in zip(plan.blocks, parts, strict=True):
         seconds[block.cores, block.cells] = seconds.get((block.cores, block.cells), 0.0) + part.seconds

@@ -5,7 +5,7 @@ import hashlib
 import json
 import random
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from orchestrator.errors import UserError
 from orchestrator.plan.capabilities import Capabilities
@@ -164,16 +164,25 @@ def _empty(spec: Experiment, left_out: Sequence[LeftOut]) -> str:
     return f"{nothing} Left out: {reasons}. Change the factors or the testbed."
 
 
-class _Identity(NamedTuple):
-    """The common part of the trials of a cell.
+class _Identity:
+    """The common part of the trials of a cell: their traffic, and what their ids are derived from."""
 
-    ``before``, ``after``: the canonical JSON of their parameters before and after the repetition; ``traffic``: their
-    traffic.
-    """
+    __slots__ = ("_after", "_before", "traffic")
 
-    before: str
-    after: str
-    traffic: Traffic
+    def __init__(self, before: str, after: str, traffic: Traffic) -> None:
+        """``before``, ``after``: the canonical JSON of the parameters before and after the repetition."""
+        self._before = hashlib.sha256(before.encode())
+        self._after = after
+        self.traffic = traffic
+
+    def trial_id(self, round_: int) -> str:
+        """Return the id of the trial of a round.
+
+        It is derived from the round, because the repetition would change if a boot had more rounds.
+        """
+        digest = self._before.copy()
+        digest.update(f"{max(round_, 1)}{self._after}".encode())
+        return digest.hexdigest()[:16]
 
 
 class _Maker:
@@ -212,18 +221,6 @@ class _Maker:
         before, after = json.dumps(content, sort_keys=True, separators=(",", ":")).split('"repetition":0', 1)
         return _Identity(before + '"repetition":', after, traffic)
 
-    def trial(
-        self, kind: str, levels: Cell, identity: _Identity, place: tuple[int, int, int], repetition: int
-    ) -> Trial:
-        """Return a trial. ``place``: block, round and order.
-
-        Its id is derived from the round, because the repetition would change if a boot had more rounds.
-        """
-        block, round_, order = place
-        before, after, traffic = identity
-        digest = hashlib.sha256(f"{before}{max(round_, 1)}{after}".encode()).hexdigest()[:16]
-        return Trial(digest, kind, block, round_, order, levels, repetition, traffic, self._topology)
-
 
 def _of_a_round(spec: Experiment, here: list[Cell], variants: Sequence[str]) -> list[tuple[str, Cell]]:
     """Return the kinds and cells of a round: each cell, and the noise floor's if the testbed has its variant."""
@@ -250,8 +247,9 @@ def _block(
     trials: list[Trial] = []
 
     def add(kind: str, levels: Cell, identity: _Identity, round_: int, repetition: int) -> None:
-        place = (index, round_, planned + len(trials) + 1)
-        trials.append(maker.trial(kind, levels, identity, place, repetition))
+        order_ = planned + len(trials) + 1
+        id_, traffic = identity.trial_id(round_), identity.traffic
+        trials.append(Trial(id_, kind, index, round_, order_, levels, repetition, traffic, spec.topology))
 
     for packet_size in dict.fromkeys(levels.packet_size for levels in here):
         same = [without_tunnel(levels) for levels in here if levels.packet_size == packet_size]

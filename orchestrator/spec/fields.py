@@ -59,24 +59,33 @@ def _level_schema(word: str, most: int, description: str, least: int = 1) -> Wit
     return WithJsonSchema({"anyOf": [number, {"const": word}], "description": description})
 
 
+def _converted(convert: Callable[[object], float], value: Any, what: str) -> float:
+    """Return a value in its stored unit, or raise an error that says ``what`` was expected."""
+    try:
+        return convert(value)
+    except ValueError as error:
+        raise expected(what, because=str(error)) from error
+
+
 def _quantity(convert: Callable[[object], float], example: str) -> BeforeValidator:
     def check(value: Any, info: ValidationInfo) -> float:
         if info.context == STORED:
             return value  # type: ignore[no-any-return]
-        try:
-            return convert(value)
-        except ValueError as error:
-            raise expected(example, because=str(error)) from error
+        return _converted(convert, value, example)
 
     return BeforeValidator(check)
 
 
-def _seconds(value: Any, what: str) -> float:
-    """Return a time in seconds, or raise an error that says ``what`` was expected."""
-    try:
-        return units.seconds(value)
-    except ValueError as error:
-        raise expected(what, because=str(error)) from error
+def _rate_or_max(convert: Callable[[object], float], what: str) -> PlainValidator:
+    def check(value: Any, info: ValidationInfo) -> float | str:
+        if value == MAX or info.context == STORED:
+            return value  # type: ignore[no-any-return]
+        found = _converted(convert, value, what)
+        if found <= 0:
+            raise expected(what)
+        return found
+
+    return PlainValidator(check)
 
 
 def _is_whole(seconds: float, least: int) -> bool:
@@ -90,7 +99,7 @@ def _whole_seconds(least: int) -> PlainValidator:
     def check(value: Any, info: ValidationInfo) -> float:
         if info.context == STORED:
             return float(value)
-        found = _seconds(value, what)
+        found = _converted(units.seconds, value, what)
         if not _is_whole(found, least):
             raise expected(what, because="iperf3 takes whole seconds only" if found != round(found) else "")
         return found
@@ -138,7 +147,7 @@ def _never_or_seconds(value: Any, info: ValidationInfo) -> float | str:
     if value == NEVER or info.context == STORED:
         return value  # type: ignore[no-any-return]
     what = f"{NEVER}, or whole seconds from 1 on, such as 10s"
-    found = _seconds(value, what)
+    found = _converted(units.seconds, value, what)
     if not _is_whole(found, 1):
         raise expected(what)
     return found
@@ -163,7 +172,7 @@ def _quantum(value: Any, info: ValidationInfo) -> float:
     what = "a time from 5us to 10ms, such as 20us"
     if info.context == STORED:
         return float(value)
-    found = _seconds(value, what)
+    found = _converted(units.seconds, value, what)
     if not SHORTEST_QUANTUM_S <= found <= LONGEST_QUANTUM_S:
         raise expected(what)
     if round(found * 1e6) != round(found * 1e6, 6):
@@ -178,18 +187,9 @@ Quantum = Annotated[
 ]
 
 
-def _packet_rate(value: Any, info: ValidationInfo) -> float | str:
-    if value == MAX or info.context == STORED:
-        return value  # type: ignore[no-any-return]
-    try:
-        return units.packets_per_second(value)
-    except ValueError as error:
-        raise expected(f"a packet rate, such as 200 kpps, or {MAX}", because=str(error)) from error
-
-
 PacketRate = Annotated[
     float | Literal["max"],
-    PlainValidator(_packet_rate),
+    _rate_or_max(units.packets_per_second, f"a packet rate, such as 200 kpps, or {MAX}"),
     _text_schema("Packets per second over all tunnels; max: as fast as the generator can.", "200 kpps", MAX),
 ]
 NumberedRate = Annotated[
@@ -199,22 +199,9 @@ NumberedRate = Annotated[
 ]
 
 
-def _bit_rate(value: Any, info: ValidationInfo) -> float | str:
-    if value == MAX or info.context == STORED:
-        return value  # type: ignore[no-any-return]
-    what = f"a rate of more than 0, such as 500 Mbit/s, or {MAX}"
-    try:
-        found = units.bits_per_second(value)
-    except ValueError as error:
-        raise expected(what, because=str(error)) from error
-    if found <= 0:
-        raise expected(what)
-    return found
-
-
 BitRate = Annotated[
     float | Literal["max"],
-    PlainValidator(_bit_rate),
+    _rate_or_max(units.bits_per_second, f"a rate of more than 0, such as 500 Mbit/s, or {MAX}"),
     _text_schema("Payload in bits per second; max: as fast as possible, for tcp only.", "500 Mbit/s", MAX),
 ]
 Size = Annotated[

@@ -1,13 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The testbed ``auto``: guests if KVM works on this computer, otherwise the User-Mode Linux lab."""
 
-from orchestrator.kernel.releases import load_releases
 from orchestrator.progress import Progress
 from orchestrator.spec import AUTO, Pool, Testbed, load_testbed
-from orchestrator.testbed.qemu import probe
-from orchestrator.testbed.qemu.image import guest_image
-from orchestrator.testbed.qemu.machine import KVM, missing_packages
-from orchestrator.testbed.qemu.schema import QemuTestbed
 
 _GUESTS, _LAB = "guests", "lab"
 
@@ -21,6 +16,12 @@ def choose_testbed(name: str, progress: Progress | None) -> tuple[Testbed | Pool
     """
     if name != AUTO:
         return load_testbed(name), ""
+    from orchestrator.kernel.releases import load_releases
+    from orchestrator.testbed.qemu import probe
+    from orchestrator.testbed.qemu.image import guest_image
+    from orchestrator.testbed.qemu.machine import KVM, missing_packages
+    from orchestrator.testbed.qemu.schema import QemuTestbed
+
     guests = load_testbed(_GUESTS)
     assert isinstance(guests, QemuTestbed)
     missing = missing_packages()

@@ -4,11 +4,12 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from orchestrator.spec import LinkKind
-from orchestrator.testbed.remote import Agent
-from orchestrator.testbed.virtual import VirtualTime
+if TYPE_CHECKING:
+    from orchestrator.spec import LinkKind
+    from orchestrator.testbed.remote import Agent
+    from orchestrator.testbed.virtual import VirtualTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,8 @@ class OpenTestbed(Protocol):
     provider: str
     label: str  # for figures, such as "one machine, all four roles"
     emulated: bool
-    virtual: VirtualTime | None  # its virtual time; None if its clock is real
-    links: LinkKind  # how packets get to the CPUs of the roles that share a machine
+    virtual: "VirtualTime | None"  # its virtual time; None if its clock is real
+    links: "LinkKind"  # how packets get to the CPUs of the roles that share a machine
 
     @property
     def hosts(self) -> Sequence[tuple[str, Sequence[str]]]:
@@ -73,7 +74,7 @@ class OpenTestbed(Protocol):
         ...
 
     @property
-    def agents(self) -> Mapping[str, Agent]:
+    def agents(self) -> "Mapping[str, Agent]":
         """The agent of every host by name, while the hosts are prepared."""
         ...
 

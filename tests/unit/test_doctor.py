@@ -117,15 +117,18 @@ def test_status_3_and_a_sentence_for_each_thing_that_blocks(
     assert capsys.readouterr().out.endswith("This computer can run the lab.\n")
 
 
-def test_help_imports_nothing_heavy() -> None:
+@pytest.mark.parametrize(
+    ("arguments", "needed"), [(["--help"], set()), (["plan", "exp/scaling.yaml", "--tier=smoke"], {"pydantic", "rich"})]
+)
+def test_commands_that_only_tell_import_nothing_heavy(arguments: list[str], needed: set[str]) -> None:
     probe = (
-        "import sys; from orchestrator.cli.app import run_command; status = run_command(['--help']);"
-        "heavy = {'pandas', 'pyarrow', 'ansible_runner', 'fabric', 'pydantic', 'matplotlib', 'rich'};"
-        "heavy &= set(sys.modules);"
-        "print(status, sorted(heavy))"
+        f"import sys; from orchestrator.cli.app import run_command; status = run_command({arguments});"
+        "heavy = {'pandas', 'numpy', 'pyarrow', 'scipy', 'ansible_runner', 'fabric', 'pydantic', 'matplotlib', 'rich'};"
+        "heavy = (heavy | {'asyncio'}) & set(sys.modules);"
+        "print(); print(status, sorted(heavy))"
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "0 []"
+    assert done.stdout.splitlines()[-1] == f"0 {sorted(needed)}"
 
 
 def test_a_mistyped_command_is_corrected(capsys: pytest.CaptureFixture[str]) -> None:

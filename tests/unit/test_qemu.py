@@ -186,7 +186,7 @@ def remember(works: bool) -> None:
 def test_auto_is_guests_where_kvm_works(
     device: Path, monkeypatch: pytest.MonkeyPatch, works: bool, chosen: str
 ) -> None:
-    monkeypatch.setattr("orchestrator.testbed.choice.missing_packages", list)
+    monkeypatch.setattr("orchestrator.testbed.qemu.machine.missing_packages", list)
     remember(works)
     testbed, why = choose_testbed("auto", None)
     assert testbed.testbed == chosen
@@ -194,11 +194,11 @@ def test_auto_is_guests_where_kvm_works(
 
 
 def test_a_plan_for_auto_tries_nothing(device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.testbed.choice.missing_packages", list)
+    monkeypatch.setattr("orchestrator.testbed.qemu.machine.missing_packages", list)
     testbed, why = choose_testbed("auto", None)
     assert testbed.testbed == "lab"
     assert "tried when a run begins" in why
-    monkeypatch.setattr("orchestrator.testbed.choice.missing_packages", lambda: ["qemu-system-x86"])
+    monkeypatch.setattr("orchestrator.testbed.qemu.machine.missing_packages", lambda: ["qemu-system-x86"])
     assert "guests would need qemu-system-x86" in choose_testbed("auto", Silent())[1]
 
 
