@@ -33,15 +33,16 @@ from orchestrator.agent.nics import lent_to, taken_nics
 from orchestrator.agent.pktgen import GENERATOR, pktgen
 from orchestrator.agent.probes import KERNEL_LOG, clock, kernel_log, pause, watch_kernel_log
 from orchestrator.agent.processes import PROCESSES, remove_left_folders
+from orchestrator.agent.removal import finish_removal, remove_tunnels
 from orchestrator.agent.restarting import restart
 from orchestrator.agent.roles import LINKS, links, neighbours, remove_namespaces, unlink
 from orchestrator.agent.routes import routes
 from orchestrator.agent.settings import read_settings, role_settings, write_settings
 from orchestrator.agent.shaping import shape_links, unshape_links
 from orchestrator.agent.survey import hello, provisioned, survey
-from orchestrator.agent.traffic import hold, measure, serve
+from orchestrator.agent.traffic import expect_quiet, hold, measure, serve
 from orchestrator.agent.tuning import tunables
-from orchestrator.agent.tunnels import handshake_times, handshakes, ip_tunnels, peers, remove_tunnels, tunnels
+from orchestrator.agent.tunnels import handshake_times, handshakes, ip_tunnels, peers, tunnels
 
 
 def leave(request: LeaveRequest) -> LeaveAnswer:
@@ -52,6 +53,8 @@ def leave(request: LeaveRequest) -> LeaveAnswer:
     """
     PROCESSES.stop()
     GENERATOR.leave()
+    with contextlib.suppress(AgentError):
+        finish_removal()
     done, left = [], []
     if "made" in LINKS or request.leftovers:
         roles = sorted(os.listdir(RUNTIME + "/sys")) if os.path.isdir(RUNTIME + "/sys") else []
@@ -110,6 +113,7 @@ OPERATIONS = {
         handshake_times,
         generator,
         serve,
+        expect_quiet,
         hold,
         measure,
         pktgen,
@@ -122,6 +126,26 @@ OPERATIONS = {
 }
 
 
+# Those that prepare a trial: they do not wait for what is left of the devices of the trial before.
+BESIDE_A_REMOVAL = {
+    f.__name__
+    for f in (
+        clock,
+        watch_kernel_log,
+        variant,
+        tunnels,
+        peers,
+        ip_tunnels,
+        ipsec,
+        routes,
+        handshakes,
+        shape_links,
+        unshape_links,
+        generator,
+        serve,
+        hold,
+    )
+}
 REQUESTS = {name: function.__annotations__["request"] for name, function in OPERATIONS.items()}
 
 
@@ -133,6 +157,8 @@ def answer(message):
     try:
         note_request()
         request = decode(message, REQUESTS)
+        if request.operation not in BESIDE_A_REMOVAL:
+            finish_removal()
         result = {"ok": True, **OPERATIONS[request.operation](request)}
     except EOFError:
         raise

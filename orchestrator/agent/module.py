@@ -15,6 +15,7 @@ from orchestrator.agent.host import (
     write_record,
 )
 from orchestrator.agent.host_messages import VariantAnswer, VariantRequest
+from orchestrator.agent.removal import finish_removal
 
 
 def loaded_build_id():
@@ -67,6 +68,7 @@ def variant(request: VariantRequest) -> VariantAnswer:
     found = loaded_build_id()
     remember_module()
     if os.path.isdir(MODULE) and found != wanted:
+        finish_removal()
         with short_grace_periods():
             call(["rmmod", "wireguard"])
         found = None

@@ -20,7 +20,14 @@ from orchestrator.agent.probes import forget_skew, online_cpus, reading, sample,
 from orchestrator.agent.processes import PROCESSES, ROOM_FOR_OUTPUT
 from orchestrator.agent.profile import profile
 from orchestrator.agent.roaming import Roaming
-from orchestrator.agent.traffic_messages import HoldRequest, MeasureAnswer, MeasureRequest, Quiet, ServeRequest
+from orchestrator.agent.traffic_messages import (
+    HoldRequest,
+    MeasureAnswer,
+    MeasureRequest,
+    Quiet,
+    QuietRequest,
+    ServeRequest,
+)
 
 QUIET_SINCE = {}  # type: dict[str, float]
 QUIET_S = 0.1  # minimum time for which packets are counted before the traffic, so that a slow stray flow shows too
@@ -34,6 +41,12 @@ def packets_so_far():
             counted = device_counts(read_text("/proc/thread-self/net/dev"))
             total += sum(numbers[1] for name, numbers in counted.items() if name != "lo")
     return total
+
+
+def expect_quiet(request: QuietRequest) -> Nothing:
+    """Count the packets that pass from now on until the traffic, where none are expected."""
+    QUIET_SINCE.update(at_s=time.monotonic(), packets=packets_so_far())
+    return {}
 
 
 LISTENS = {"tcp": "0A", "udp": "07"}  # states of listening sockets; for UDP, of unconnected ones
@@ -62,11 +75,12 @@ def served_anyhow(role, wanted):
 
 
 def serve(request: ServeRequest) -> Nothing:
-    """Start servers, possibly none, and return once all listen. After that, no packets are expected until the traffic.
+    """Start servers, possibly none, and return once all listen. No packets are expected from now until the traffic.
 
     Raises AgentError if a server ends, or does not listen in time.
     """
     PROCESSES.stop()
+    expect_quiet(QuietRequest())
     if free_bytes(RUNTIME) < ROOM_FOR_OUTPUT:
         raise AgentError("the disk of %s is full: free some space there." % RUNTIME)
     waiting = {}  # type: dict[str, set[tuple[bytes, int]]]
@@ -91,7 +105,6 @@ def serve(request: ServeRequest) -> Nothing:
                 what = "%s ended" % failed[0] if failed else "Servers did not listen within %g s" % request.patience_s
                 raise AgentError("%s: %s" % (what, str(said)[:500]))
             time.sleep(0.005)
-    QUIET_SINCE.update(at_s=time.monotonic(), packets=packets_so_far())
     return {}
 
 

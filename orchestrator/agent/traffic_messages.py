@@ -37,7 +37,7 @@ class Server(Client):
 
 @dataclasses.dataclass
 class ServeRequest(Request[Nothing]):
-    """Start servers, possibly none, and wait until all listen.
+    """Start servers, possibly none, and wait until all listen; from the start, no packets are expected.
 
     ``files``: {path: base64}; NUL, files, NUL in an argument stands for their folder.
     """
@@ -46,6 +46,13 @@ class ServeRequest(Request[Nothing]):
     servers: typing.Sequence[Server]
     patience_s: float
     files: typing.Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
+class QuietRequest(Request[Nothing]):
+    """Begin again to count the packets that pass before the traffic."""
+
+    operation = "expect_quiet"
 
 
 @dataclasses.dataclass

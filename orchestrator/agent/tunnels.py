@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""WireGuard tunnels between the gateways: devices, peers, handshakes; and removal of the tunnels of every system."""
+"""WireGuard tunnels between the gateways: devices, peers, handshakes."""
 
 import base64
-import concurrent.futures
 import contextlib
 import errno
 import os
@@ -26,10 +25,8 @@ from orchestrator.agent.host import (
     inside,
     read_text,
     set_and_check,
-    short_grace_periods,
     sysfs_of,
 )
-from orchestrator.agent.ipsec import flush_ipsec, has_ipsec
 from orchestrator.agent.messages import Nothing
 from orchestrator.agent.netlink import (
     DEVICE_GROUPS,
@@ -41,7 +38,6 @@ from orchestrator.agent.netlink import (
     NETLINK_ROUTE,
     NLM_F_CREATE,
     NLM_F_EXCL,
-    RTM_DELLINK,
     RTM_NEWLINK,
     WGDEVICE_LISTEN_PORT,
     WGDEVICE_PEERS,
@@ -68,7 +64,6 @@ from orchestrator.agent.network_messages import (
     HandshakeTimesRequest,
     IpTunnelsRequest,
     PeersRequest,
-    RemoveTunnelsRequest,
     TunnelsAnswer,
     TunnelsRequest,
 )
@@ -153,33 +148,6 @@ def ip_tunnels(request: IpTunnelsRequest) -> Nothing:
         ip_batch(role, [*wanted["lines"], *grouped])
         set_routes(role, wanted["routes"])
     return {}
-
-
-def remove_tunnels(request: RemoveTunnelsRequest) -> Nothing:
-    """Remove all devices that trials made in some roles."""
-    for role in request.roles:
-        if has_ipsec(role):
-            flush_ipsec(role)
-    parts = [(role, group) for role in request.roles for group in groups_in(role)]
-    if parts:
-        # Removing a device mostly waits for grace periods; in parallel threads, they pass for all devices at once.
-        with short_grace_periods(), concurrent.futures.ThreadPoolExecutor(len(parts)) as pool:
-            list(pool.map(lambda part: remove_group(*part), parts))
-    return {}
-
-
-def groups_in(role):
-    """Return the groups of which a role has devices."""
-    base = sysfs_of(role) + "/class/net/"
-    files = (base + name + "/netdev_group" for name in os.listdir(base))  # bonding_masters is not a device
-    found = {int(read_text(file)) for file in files if os.path.exists(file)}
-    return sorted(found & set(DEVICE_GROUPS))
-
-
-def remove_group(role, group):
-    message = link_message(attribute(IFLA_GROUP, struct.pack("=I", group)))
-    with acting_as(role), Netlink(NETLINK_ROUTE) as link:
-        link.ask(RTM_DELLINK, 0, message, "removing the tunnels on %s" % role)
 
 
 IP_HEADER, IP_MTU_DISCOVER, IP_PMTUDISC_DO = 20, 10, 2

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from orchestrator.agent.messages import Request
 from orchestrator.agent.network_messages import HandshakesRequest, HandshakeTimesRequest, RemoveTunnelsRequest
+from orchestrator.agent.traffic_messages import QuietRequest
 from orchestrator.kernel.variants import Variant
 from orchestrator.measure import layout
 from orchestrator.measure.attempt import Attempt
@@ -15,7 +16,7 @@ from orchestrator.measure.roles import ask_roles, placement_of
 from orchestrator.spec import GATEWAYS, REKEY_AFTER_S, REKEY_MARGIN_S
 from orchestrator.systems import system_of
 from orchestrator.testbed.protocol import OpenTestbed, slowness
-from orchestrator.testbed.remote import AgentFailure
+from orchestrator.testbed.remote import AgentFailure, request_all
 
 Answer = TypeVar("Answer")
 
@@ -75,6 +76,7 @@ def keep_young(attempt: Attempt) -> None:
     if _oldest(attempt.testbed) + needed < REKEY_AFTER_S:
         return
     renew_tunnels(attempt)
+    expect_quiet(attempt)
     attempt.phases.done("handshakes again")
     oldest = _oldest(attempt.testbed)
     if oldest + needed >= REKEY_AFTER_S:
@@ -83,6 +85,11 @@ def keep_young(attempt: Attempt) -> None:
             f"would fall into it (WireGuard rekeys after {REKEY_AFTER_S:g} s). Ask for a shorter duration or fewer "
             "tunnels, or allow it: limits.report_only: [rekey]."
         )
+
+
+def expect_quiet(attempt: Attempt) -> None:
+    """Have the hosts begin again to count packets before the traffic: those so far were of handshakes."""
+    request_all(attempt.testbed.agents, {host: QuietRequest() for host in attempt.hosts})
 
 
 def renew_tunnels(attempt: Attempt, packet_size: int | None = None) -> None:

@@ -20,6 +20,8 @@ from orchestrator.testbed.remote import AgentFailure
 from orchestrator.tools.iperf3.traffic import Iperf3Traffic
 from tests.unit.synthetic_run import write_run
 
+RENEWAL = ["remove_tunnels", "make_tunnels", "shake_hands", "expect_quiet"]
+
 
 class Gateways:
     """The handshake ages that the gateways report, one call after another, and the actions on the tunnels."""
@@ -28,7 +30,7 @@ class Gateways:
         self.ages, self.done = list(ages), [""]
         self.done.clear()
         patch.setattr(tunnels, "peers_now", lambda testbed: tunnels.Peers({"gateway-a": {"wg1": self.ages.pop(0)}}, {}))
-        for name in ("remove_tunnels", "make_tunnels", "shake_hands"):
+        for name in RENEWAL:
             patch.setattr(tunnels, name, lambda *arguments, name=name: self.done.append(name))
 
 
@@ -55,8 +57,8 @@ def test_young_handshakes_are_not_even_asked_for(monkeypatch: pytest.MonkeyPatch
     ("ages", "done"),
     [
         ([100.0], []),  # 100 s, 1 s + 10 s, and 5 s: 116 s
-        ([104.0, 3.0], ["remove_tunnels", "make_tunnels", "shake_hands"]),
-        ([None, 3.0], ["remove_tunnels", "make_tunnels", "shake_hands"]),
+        ([104.0, 3.0], RENEWAL),
+        ([None, 3.0], RENEWAL),
     ],
 )
 def test_handshakes_that_would_come_due_are_made_again(
