@@ -15,7 +15,8 @@ from orchestrator.paths import RESULTS, as_argument
 from orchestrator.running import RunRequest
 
 if TYPE_CHECKING:
-    from orchestrator.cli.display import LineDisplay, LiveDisplay
+    from orchestrator.cli.display import LineDisplay
+    from orchestrator.cli.live import LiveDisplay
     from orchestrator.run.campaign import CampaignSummary
     from orchestrator.spec import RoleCpus
 
@@ -63,10 +64,12 @@ def open_display(
     """Return the progress display, on standard error: live on a terminal, lines elsewhere. ``slots``,
     ``role_cpus``: of a testbed in virtual time."""
     from orchestrator.cli.consoles import errors
-    from orchestrator.cli.display import LineDisplay, LiveDisplay
+    from orchestrator.cli.display import LineDisplay
 
     console = errors()
     if sys.stderr.isatty() and not console.is_dumb_terminal:
+        from orchestrator.cli.live import LiveDisplay
+
         return LiveDisplay(provider, console, slots, role_cpus)
     colours = console.color_system is not None  # requested by FORCE_COLOR although it is not a terminal
     return LineDisplay(provider, slots=slots, role_cpus=role_cpus, colours=colours)

@@ -32,6 +32,11 @@ def cell(trial: Trial) -> str:
     return f"{what}{levels.variant}{again}, {cores}, {levels.tunnels} tunnel{'s' * (levels.tunnels != 1)}{further}"
 
 
+def not_needed(trials: Sequence[Trial]) -> str:
+    """Say that the stopping rule made trials unnecessary."""
+    return f"stopped early: the intervals are narrow enough; {len(trials)} trials are not needed"
+
+
 @dataclass
 class Work:
     """The current work of a testbed.
@@ -110,6 +115,14 @@ class Tracker:
         if trial.trial_id not in self.done:
             self.done.add(trial.trial_id)
             self._remaining_s -= self._seconds(trial)
+
+    def words_of(self, block: Block, testbed: str) -> str:
+        """Describe a block in a line: its number, where it is measured, its cores, settings, boot and trials."""
+        where = f" on {testbed}" if self.testbeds > 1 else ""
+        cores = f"{block.cores} core{'s' * (block.cores != 1)}"
+        settings = f", {block.settings_text}" if block.settings_text else ""
+        boot = f", boot {block.boot} of {self.boots}" if self.boots > 1 else ""
+        return f"block {block.index} of {self.blocks}{where}: {cores}{settings}{boot}, {len(block.trials)} trials"
 
     @property
     def remaining_s(self) -> float:

@@ -3,11 +3,14 @@
 
 import io
 import sys
+import time
 
 import pytest
 from rich.console import Console
 
-from orchestrator.cli.display import LineDisplay, LiveDisplay
+from orchestrator.cli import live as module
+from orchestrator.cli.display import LineDisplay
+from orchestrator.cli.live import LiveDisplay
 from orchestrator.measure.attempt import Outcome
 from orchestrator.plan import Plan, lab_capabilities, make_plan
 from orchestrator.spec import Experiment
@@ -113,8 +116,8 @@ def test_of_a_pool_it_is_shown_what_runs_where() -> None:
         shown = io.StringIO()
         Console(file=shown, width=120).print(live)
         rows = shown.getvalue().splitlines()
-    assert any(row.split()[:3] == ["lab-a", "block", "1/2"] and "traffic" in row for row in rows)
-    assert any(row.split()[:3] == ["lab-b", "block", "2/2"] and "starting" in row for row in rows)
+    assert any("lab-a  block 1/2, " in row and "traffic" in row for row in rows)
+    assert any("lab-b  block 2/2" in row and "starting" in row for row in rows)
 
     # From then on, the block of a lost testbed belongs to another.
     live.block(planned.blocks[0], "lab-b")
@@ -140,3 +143,76 @@ def test_the_bounds_of_a_search_are_seen_to_close() -> None:
         live.bounds(planned.trials[1], "ndr 290 kpps to 310 kpps")
         assert "ndr 290 kpps to 310 kpps" in shown.getvalue()
         live.result(planned.trials[1], 1, outcome())
+
+
+def terminal(width: int = 80) -> tuple[io.StringIO, Console]:
+    written = io.StringIO()
+    return written, Console(file=written, force_terminal=True, width=width, color_system=None)
+
+
+def drawn(display: LiveDisplay, width: int = 80) -> list[str]:
+    shown = io.StringIO()
+    Console(file=shown, width=width).print(display)
+    return shown.getvalue().splitlines()
+
+
+def test_on_a_terminal_each_trial_stays_with_its_reasons_and_marks() -> None:
+    written, console = terminal()
+    planned = plan()
+    reason = "competing_load: other programs used 31 % of the processors that the lab ran on, and the limit is 10 %"
+    with LiveDisplay("uml", console) as display:
+        display.plan(planned, [])
+        display.block(planned.blocks[0])
+        for trial in planned.trials:
+            display.attempt(trial, 1)
+            display.result(trial, 1, outcome("generator-bound: 95 % of it"))
+        display.result(planned.trials[1], 1, Outcome(status="invalid", reasons=[reason], measurements={}))
+    rows = [row.rstrip() for row in written.getvalue().splitlines()]
+    assert sum("✓ " in row and "2.00 Gbit/s" in row for row in rows) == len(planned.trials)
+    assert sum("    marked: generator-bound: 95 % of it" in row for row in rows) == len(planned.trials)
+    assert any("block 1 of 1: 1 core, 5 trials" in row for row in rows)
+    first = next(number for number, row in enumerate(rows) if "    invalid: competing_load" in row)
+    assert " ".join(" ".join(rows[first : first + 2]).split()) == f"invalid: {reason}"
+    assert max(map(len, rows[first : first + 2])) <= 80
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_what_is_drawn_fits_the_terminal(width: int) -> None:
+    _, console = terminal(width)
+    planned = plan("5%", boots=2)
+    display = LiveDisplay("uml", console)
+    display.stage("Downloading the kernel source (linux-source-7.2 7.2.13-1, 160 MB)", 480)
+    display.detail("575 of about 1050 files compiled, now net/ipv6/netfilter/nf_defrag_ipv6_hooks.o", 0.5)
+    assert [len(row) <= width for row in drawn(display, width)] == [True, True]
+    assert "about 0 s" in drawn(display, width)[0]  # the time is there however long the title is
+    display.plan(planned, [])
+    display.block(planned.blocks[1])
+    display.attempt(planned.trials[3], 2)
+    assert [len(row) <= width for row in drawn(display, width)] == [True, True]
+    assert "0/38 trials, ends about" in drawn(display, width)[0]
+
+
+def test_while_traffic_runs_nothing_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_DRAWN_EVERY_S", 0.002)
+    written, console = terminal()
+    planned = plan()
+
+    def draws() -> bool:
+        """Return whether anything is drawn within many intervals."""
+        before = written.tell()
+        for _ in range(200):
+            time.sleep(0.005)
+            if written.tell() > before:
+                return True
+        return False
+
+    with LiveDisplay("uml", console) as display:
+        display.plan(planned, [])
+        display.block(planned.blocks[0])
+        display.attempt(planned.trials[0], 1)
+        assert draws()
+        display.traffic(planned.trials[0])
+        time.sleep(0.1)  # a drawing that had begun ends
+        assert not draws()
+        display.result(planned.trials[0], 1, outcome())
+        assert draws()
