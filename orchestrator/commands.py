@@ -4,6 +4,7 @@ programs whose output is captured."""
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,8 @@ _OPTIONS_OF_TOOLS = re.compile(
     r"|BASH_ENV|ENV|CDPATH|SHELLOPTS|BASHOPTS|PERL5(LIB|OPT)"
     r"|TAR_OPTIONS|XZ_(OPT|DEFAULTS)|(PATCH_)?VERSION_CONTROL|PATCH_GET|POSIXLY_CORRECT"
 )
+
+_NOT_FOUND = 127  # the exit status of setpriv where there is no such program
 
 
 def environment_of_tools(more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -68,8 +71,8 @@ def run_logged(
 ) -> None:
     """Run a command and append its output to ``log``; ``on_line`` receives each line.
 
-    The command ends with this process, however that ends. Raises TestbedError with the log's last lines if the exit
-    status is not 0; the log is then copied to ``keep_log``, if given.
+    The command ends with this process, however that ends. Raises TestbedError if there is no such program, and with the
+    log's last lines if the exit status is not 0; the log is then copied to ``keep_log``, if given.
     """
     command = ["setpriv", "--pdeathsig", "TERM", *(str(argument) for argument in arguments)]
     with log.open("a", encoding="utf-8") as out:
@@ -96,6 +99,10 @@ def run_logged(
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             raise
+    if status == _NOT_FOUND and not shutil.which(str(arguments[0])):
+        raise TestbedError(
+            f"{what} needs {arguments[0]}, which is not on this computer. `orch doctor` says how to install it."
+        )
     if status:
         tail = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-12:]
         where = ""

@@ -72,9 +72,10 @@ def requirements(virtual: Sequence[Testbed] = ()) -> list[Requirement]:
 
 
 def lab_is_built() -> bool:
-    """Return whether the cache holds a built lab, in which case build tools are only needed for changes."""
+    """Return whether the cache holds a lab that was built here or imported, so that build tools are only needed for
+    changes."""
     kinds = {product.kind for product in cache.products()}
-    return {"lab-kernel", "lab-image", "lab-disk"} <= kinds
+    return {"lab-kernel", "lab-disk"} <= kinds
 
 
 def examine(

@@ -10,7 +10,7 @@ The product ``lab-kernel`` (``debug-kernel``) has
     config           its full configuration
     upstream/        drivers/net/wireguard of this source, as upstream has it
     selftests/       tools/testing/selftests/wireguard of this source, as upstream has it
-    headers/         what an external module build needs (absent in an imported product)
+    headers/         what an external module build needs, on any x86-64 computer with a compiler
 """
 
 import os
@@ -106,20 +106,16 @@ def cached_lab_kernel(kernel: str = "lab") -> cache.Product | None:
     return found[0] if found else None
 
 
-def lab_kernel(progress: Progress, kernel: str = "lab", *, with_headers: bool = False) -> cache.Product:
-    """Return a lab kernel, from the cache or built now, which takes minutes. ``with_headers``: include the headers,
-    against which modules are built."""
+def lab_kernel(progress: Progress, kernel: str = "lab") -> cache.Product:
+    """Return a lab kernel, from the cache or built now, which takes minutes."""
     kind, fragments = KERNELS[kernel]
-    if (product := cached_lab_kernel(kernel)) and (not with_headers or (product.path / "headers").is_dir()):
+    if product := cached_lab_kernel(kernel):
         return product
     source = obtain_source(progress)
-    inputs = {"source_sha256": source.sha256, **_inputs(kernel)}
-    if product and product.key == cache.key_of(inputs):
-        shutil.rmtree(product.path)  # it was imported without headers, which are needed now
     processors = len(os.sched_getaffinity(0))
     return cache.obtain(
         kind,
-        inputs,
+        {"source_sha256": source.sha256, **_inputs(kernel)},
         lambda folder: _build(source, fragments, folder, progress),
         progress,
         title=f"Building the {kind.replace('-', ' ')} (Linux {source.version})",
@@ -141,7 +137,8 @@ def _build(source: KernelSource, fragments: Sequence[Path], folder: Path, progre
     shutil.copytree(tree / "drivers/net/wireguard", upstream)
     shutil.copytree(tree / "tools/testing/selftests/wireguard", folder / "selftests", symlinks=True)
     apply_series(LAB / "series", tree, log, kept, source.version)
-    make = ["make", "-C", str(tree), ARCHITECTURE, f"O={out}"]
+    # Static programs among the headers also run with the C library of another system.
+    make = ["make", "-C", str(tree), ARCHITECTURE, f"O={out}", "HOSTLDFLAGS=-static"]
     environment = {"KBUILD_BUILD_USER": "orch", "KBUILD_BUILD_HOST": "lab"}
     progress.detail("configuring")
     wanted = folder / "wanted.config"

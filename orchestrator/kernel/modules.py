@@ -44,7 +44,6 @@ def lab_module(build: Build, progress: Progress, kernel_name: str = "lab") -> ca
     kernel = lab_kernel(progress, kernel_name)
     if product := cache.find("wireguard-module", cache.key_of(_inputs(kernel, build))):
         return product
-    kernel = lab_kernel(progress, kernel_name, with_headers=True)
     return cache.obtain(
         "wireguard-module",
         _inputs(kernel, build),
@@ -70,10 +69,10 @@ def write_source(build: Build, folder: Path, progress: Progress) -> str:
         with tempfile.TemporaryDirectory(prefix="orch-source-") as name:
             log = Path(name) / "log"
             kernel = cached_lab_kernel()
-            if kernel is not None and (kernel.path / "upstream").is_dir():
+            if kernel is not None:
                 version = str(kernel.description["facts"]["source_version"])
                 shutil.copytree(kernel.path / "upstream", folder / _MODULE)
-            else:  # not built here, or imported without it
+            else:
                 source = obtain_source(progress)
                 version = source.version
                 unpack = ["tar", "--extract", "--strip-components=1", "--wildcards", "-C", str(folder)]

@@ -72,7 +72,7 @@ ROOMS = "for d in /usr/src /usr/local/lib; do mkdir -p $d; mount -t tmpfs -o siz
 def test_a_lab_machine_builds_the_modules_and_its_tunnels_carry_traffic(tmp_path: Path) -> None:
     lab = tmp_path / "one-machine.yaml"
     lab.write_text(ONE_MACHINE)
-    kernel, source = lab_kernel(Silent(), with_headers=True), obtain_source(Silent())
+    kernel, source = lab_kernel(Silent()), obtain_source(Silent())
     headers = tmp_path / "headers.tar"
     subprocess.run(["tar", "--create", "--file", headers, "--directory", kernel.path / "headers", "."], check=True)
     with standing_hosts(tmp_path, lab, BUILDING.replace("guest1", "lab1"), SPEC.replace("CORES", "[1]")) as hosts:

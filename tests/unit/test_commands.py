@@ -51,3 +51,8 @@ def test_what_a_tool_fails_with_is_quoted_from_its_log(tmp_path: Path) -> None:
         run_logged(command, tmp_path / "log", what="Building", keep_log=tmp_path / "kept" / "log")
     assert "at \ufffd" in str(raised.value)
     assert str(tmp_path / "kept" / "log") in str(raised.value)
+
+
+def test_a_tool_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TestbedError, match=r"Building needs no-such-tool, which is not on this computer\."):
+        run_logged(["no-such-tool", "-x"], tmp_path / "log", what="Building")

@@ -2,8 +2,8 @@
 """Exporting and importing an archive of everything a lab boots from (kernel, modules, provisioned disk), so that
 another computer need not build it.
 
-It is a tar file compressed with xz. Its members are the products' folders as in the cache, without the kernel's
-headers, and ``manifest.json`` with the SHA-256 of every file.
+It is a tar file compressed with xz. Its members are the products' folders as in the cache, and ``manifest.json`` with
+the SHA-256 of every file. They include what modules of one's own are built with: headers, and WireGuard's source.
 """
 
 import json
@@ -24,11 +24,6 @@ from orchestrator.paths import cache_home
 from orchestrator.store.files import to_json
 
 LIMIT_BYTES = 60 * 2**20
-_LEFT_OUT = ("headers", "upstream", "selftests")  # needed to build, not to run
-
-
-def _files(product: cache.Product) -> list[Path]:
-    return [path for path in files_below(product.path) if path.relative_to(product.path).parts[0] not in _LEFT_OUT]
 
 
 def export_archive(products: Sequence[cache.Product], target: Path) -> int:
@@ -37,7 +32,7 @@ def export_archive(products: Sequence[cache.Product], target: Path) -> int:
     root = cache_home()
     with tempfile.TemporaryDirectory(prefix="orch-export-", dir=target.resolve().parent) as name:
         folder = Path(name)
-        members = [file for product in products for file in _files(product)]
+        members = [file for product in products for file in files_below(product.path)]
         manifest = {str(file.relative_to(root)): sha256_of(file) for file in members}
         (folder / "manifest.json").write_text(to_json({"form": 1, "files": manifest}), encoding="utf-8")
         (folder / "members").write_text("".join(f"{name}\n" for name in manifest))
