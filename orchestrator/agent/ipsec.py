@@ -17,7 +17,6 @@ from orchestrator.agent.cpus import acting_as
 from orchestrator.agent.host import AgentError, inside, packed, read_text, sysfs_of
 from orchestrator.agent.messages import Nothing
 from orchestrator.agent.netlink import (
-    DEVICE_GROUPS,
     IFLA_GROUP,
     IFLA_IFNAME,
     IFLA_INFO_DATA,
@@ -32,6 +31,7 @@ from orchestrator.agent.netlink import (
     Netlink,
     NetlinkError,
     attribute,
+    device_group,
     link_message,
     name_attribute,
     nested,
@@ -132,7 +132,7 @@ def ipsec(request: IpsecRequest) -> Nothing:
                 message = link_message(
                     name_attribute(IFLA_IFNAME, tunnel["device"]),
                     attribute(IFLA_MTU, struct.pack("=I", tunnel["mtu"])),
-                    attribute(IFLA_GROUP, struct.pack("=I", DEVICE_GROUPS[number % len(DEVICE_GROUPS)])),
+                    attribute(IFLA_GROUP, struct.pack("=I", device_group(number))),
                     nested(IFLA_LINKINFO, attribute(IFLA_INFO_KIND, b"xfrm"), nested(IFLA_INFO_DATA, *data)),
                     up=True,
                 )

@@ -8,8 +8,10 @@ import struct
 
 from orchestrator.agent.host import AgentError, family_of, packed
 
-# The groups of a trial's devices: each group can be removed by one request, and all groups in parallel.
+# The groups of a trial's devices: each group can be removed by one request, and all groups in parallel. The first
+# devices are in the first few groups.
 DEVICE_GROUPS = range(51820, 51820 + 48)
+FIRST_GROUPS, FIRST_DEVICES = 8, 64
 NETLINK_ROUTE, NETLINK_GENERIC = 0, 16
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR = 0x1, 0x4, 0x300, 0x10
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
@@ -108,6 +110,16 @@ class Netlink:
                     again = changed and attempts > 1
                     return self.ask(kind, flags, payload, what, attempts - 1) if again else answers
                 answers.append(body)
+
+
+def device_group(number):
+    """Return the group of a trial's device. ``number``: its place among those of its role, from 0.
+
+    Devices of one group are closed together, and freed one after the other. So a few groups are faster up to some tens
+    of devices (32 a role: 1.7 s of overhead a trial with 8 groups, 2.7 s with 32), and many groups for thousands.
+    """
+    groups = FIRST_GROUPS if number < FIRST_DEVICES else len(DEVICE_GROUPS)
+    return DEVICE_GROUPS[number % groups]
 
 
 def link_message(*parts, up=False):

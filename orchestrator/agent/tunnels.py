@@ -29,7 +29,6 @@ from orchestrator.agent.host import (
 )
 from orchestrator.agent.messages import Nothing
 from orchestrator.agent.netlink import (
-    DEVICE_GROUPS,
     IFLA_GROUP,
     IFLA_IFNAME,
     IFLA_INFO_KIND,
@@ -53,6 +52,7 @@ from orchestrator.agent.netlink import (
     WireGuardNetlink,
     allowed_ip,
     attribute,
+    device_group,
     endpoint,
     link_message,
     name_attribute,
@@ -81,7 +81,7 @@ def tunnels(request: TunnelsRequest) -> TunnelsAnswer:
                 message = link_message(
                     name_attribute(IFLA_IFNAME, device["device"]),
                     attribute(IFLA_MTU, struct.pack("=I", device["mtu"])),
-                    attribute(IFLA_GROUP, struct.pack("=I", DEVICE_GROUPS[number % len(DEVICE_GROUPS)])),
+                    attribute(IFLA_GROUP, struct.pack("=I", device_group(number))),
                     nested(IFLA_LINKINFO, attribute(IFLA_INFO_KIND, b"wireguard")),
                 )
                 what = "making the device %s on %s" % (device["device"], role)
@@ -141,10 +141,7 @@ def set_devices(role, wanted):
 def ip_tunnels(request: IpTunnelsRequest) -> Nothing:
     """Create tunnels by ip(8)."""
     for role, wanted in request.gateways.items():
-        grouped = [
-            "link set dev %s group %d" % (name, DEVICE_GROUPS[at % len(DEVICE_GROUPS)])
-            for at, name in enumerate(wanted["devices"])
-        ]
+        grouped = ["link set dev %s group %d" % (name, device_group(at)) for at, name in enumerate(wanted["devices"])]
         ip_batch(role, [*wanted["lines"], *grouped])
         set_routes(role, wanted["routes"])
     return {}
