@@ -3,11 +3,13 @@
 
 A probe on a gateway turns the samples of /proc/cpu_samples on and off, in windows of a tenth of a second in the order
 on, off, off, on, so that a drift cancels. A group of four windows gives a ratio, and a trial the median of its groups.
-What is counted in a window is one of two:
+What is counted in a window is one of three:
 
 - traffic: the bytes that the interfaces of the gateway received, while iperf3 sends as fast as it can;
 - reads: how often the probe itself read 16 KiB of random numbers, beside hardly any traffic. A loop varies less than
-  TCP does, and shows a cost of one percent.
+  TCP does, and shows a cost of one percent;
+- calls: how often it made a system call that takes no time. It goes between user space and the kernel all the time,
+  which a sampler can disturb more than either: samples with timers of their own cost it 6 % every 4 ms.
 
 A probe of the same kind that turns nothing on shows how far from 1 the ratios are where there is nothing to find. A
 profile of a trial adds nothing within the measured window: names are looked up after it.
@@ -24,17 +26,17 @@ from pathlib import Path
 import yaml
 from measuring import measured_run
 
+from orchestrator.agent.probes import VIRTUAL_TIME
 from orchestrator.agent.profile import PERIOD_NS, SAMPLES, VIRTUAL_PERIOD_NS
 from orchestrator.stats.intervals import summarize
 
 WINDOW_S = 0.1
 GROUPS_A_TRIAL = 24
-COUNTED = ("reads", "traffic")
+COUNTED = ("reads", "calls", "traffic")
 PROBE = f"""
 import os, statistics, sys, time
 
-with open("/proc/cmdline") as file:
-    period = {VIRTUAL_PERIOD_NS} if "virtual_time=" in file.read() else {PERIOD_NS}
+period = {VIRTUAL_PERIOD_NS} if os.path.exists({VIRTUAL_TIME!r}) else {PERIOD_NS}
 
 def write(text):
     with open({SAMPLES!r}, "w") as file:
@@ -56,12 +58,18 @@ def traffic():
 
 random = os.open("/dev/urandom", os.O_RDONLY)
 
-def reads():
+def repeated(act):
     end, count = time.monotonic() + {WINDOW_S}, 0
     while time.monotonic() < end:
-        os.read(random, 16384)
+        act()
         count += 1
     return count
+
+def reads():
+    return repeated(lambda: os.read(random, 16384))
+
+def calls():
+    return repeated(os.getppid)
 
 def rate(on):
     switch(on)
@@ -86,7 +94,7 @@ READ = {"read": {"regex": "ratio ([0-9.]+)"}, "unit": "on over off"}
 def spec(trials: int, arm: str, counted: str) -> dict:
     """Return a spec whose probe has samples on and off by turns, or with the arm ``nothing`` has them off.
 
-    ``counted``: traffic or reads.
+    ``counted``: one of COUNTED.
     """
     duration_s = (WINDOW_S + 0.03) * 4 * GROUPS_A_TRIAL + 1
     variants = ["vanilla", "inline"] if counted == "traffic" else ["vanilla"]

@@ -314,7 +314,17 @@ def test_a_plan_with_profiles_has_each_cell_once_more() -> None:
     assert [t.trial_id for t in profiled.iterate() if t.kind != PROFILE] == [t.trial_id for t in plain.iterate()]
 
 
-def test_samples_are_further_apart_in_virtual_time() -> None:
-    real, virtual = agent_profile.PERIOD_NS, agent_profile.VIRTUAL_PERIOD_NS
-    assert agent_profile.lab_period_ns("mem=1024M virtual_time=20:0,1 root=/dev/ubda") == virtual
-    assert agent_profile.lab_period_ns("mem=1024M root=/dev/ubda") == real < virtual
+@pytest.mark.parametrize("virtual", [False, True])
+def test_samples_are_further_apart_in_virtual_time(
+    virtual: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = tmp_path / "virtual_time"
+    if virtual:
+        clock.touch()
+    monkeypatch.setattr(agent_profile, "SAMPLES", str(tmp_path / "cpu_samples"))
+    monkeypatch.setattr(agent_profile, "VIRTUAL_TIME", str(clock))
+    with agent_profile.LabSamples() as sampler:
+        sampler.start()
+        period_ns = int((tmp_path / "cpu_samples").read_text().split()[0])
+    assert period_ns == sampler.period_ns
+    assert (period_ns > agent_profile.PERIOD_NS) == virtual
