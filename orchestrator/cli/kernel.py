@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from orchestrator import cache
+from orchestrator.spec.variants import UPSTREAM
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -40,7 +41,7 @@ def build(
 @app.command()
 def source(
     folder: Annotated[Path, typer.Argument(help="The folder to create.")],
-    of: Annotated[str, typer.Option("--build", help="Whose source: upstream or multitunnel.")] = "upstream",
+    of: Annotated[str, typer.Option("--build", help="Whose source: upstream or multitunnel.")] = UPSTREAM,
 ) -> None:
     """Write the source of the WireGuard module to a new folder, to make a patch of your own from."""
     from orchestrator.cli.run import open_display

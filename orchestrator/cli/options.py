@@ -25,6 +25,10 @@ Busy = Annotated[
 Testbed = Annotated[
     str | None, typer.Option(help="Use this testbed instead of the spec's: a name in experiments/testbeds, or a file.")
 ]
+Order = Annotated[
+    str | None,
+    typer.Option(help="The order of cells within a round: random (the default), or sequential for debugging."),
+]
 Results = Annotated[Path, typer.Option(help="The folder in which runs are stored.")]
 Resume = Annotated[
     Path | None,

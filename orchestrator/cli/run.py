@@ -28,10 +28,7 @@ def run(
     busy: options.Busy = None,
     testbed: options.Testbed = None,
     results: options.Results = RESULTS,
-    order: Annotated[
-        str | None,
-        typer.Option(help="The order of cells within a round: random (the default), or sequential for debugging."),
-    ] = None,
+    order: options.Order = None,
     resume: options.Resume = None,
     on_change: options.OnChange = None,
     dask: options.Dask = None,

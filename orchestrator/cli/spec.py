@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli import options
 from orchestrator.errors import UserError
 from orchestrator.sentences import (
     boots_sentence,
@@ -44,22 +45,10 @@ def validate(
 
 def plan(
     spec: Annotated[Path, typer.Argument(help="The experiment's spec, for instance exp/scaling.yaml.")],
-    tier: Annotated[
-        str | None, typer.Option(help="How much to measure: smoke, quick, full, or another tier of the spec.")
-    ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Override a value of the spec, such as traffic.duration=3s; repeatable."
-        ),
-    ] = None,
-    testbed: Annotated[
-        str | None,
-        typer.Option(help="Use this testbed instead of the spec's: a name in experiments/testbeds, or a file."),
-    ] = None,
-    order: Annotated[
-        str, typer.Option(help="The order of cells within a round: random (the default), or sequential for debugging.")
-    ] = "random",
+    tier: options.Tier = None,
+    overrides: options.Overrides = None,
+    testbed: options.Testbed = None,
+    order: options.Order = None,
     trials: Annotated[bool, typer.Option("--trials", help="Also list every trial, in the order of the run.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print one line of JSON, which has every trial.")] = False,
 ) -> None:
@@ -77,7 +66,7 @@ def plan(
         print(f"orch: {why}", file=sys.stderr)
     beds = members_of(bed)
     able = pool_capabilities({one.testbed: look(one) for one in beds}).with_own(experiment.own_variants, shipped())
-    planned = make_plan(experiment, able, order=order, testbed=bed.testbed)
+    planned = make_plan(experiment, able, order=order or "random", testbed=bed.testbed)
     own_boots = able.own_boots(planned.repetitions.boots)
     learned = lessons(beds[0].provider, able.slots, able.role_cpus, own_boots=own_boots)
     if json_output:

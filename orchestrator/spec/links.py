@@ -14,14 +14,14 @@ from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
 
 from orchestrator.spec import units
 from orchestrator.spec.factors import Level
-from orchestrator.spec.fields import STORED, expected
+from orchestrator.spec.fields import LINK_MTU, STORED, expected
 
 LONGEST_DELAY_S = 10.0
 MOST_LOST = 0.5
 SLOWEST_BPS, FASTEST_BPS = 1e5, 1e12
 # The rate for which a queue is sized if none is given; it is faster than any host sends.
 _UNLIMITED_BPS = 1e11
-_FRAME_BYTES = 1514  # the longest frame of a link with an MTU of 1500 bytes
+_FRAME_BYTES = LINK_MTU + 14  # the longest frame of a link, with its Ethernet header
 _LEAST_QUEUE_S = 0.05
 _LEAST_QUEUE = 1000  # packets, if no rate is given; the default of netem
 

@@ -9,7 +9,8 @@ from typing import Any
 from orchestrator.agent.host_messages import BusyRequest, LeaseRequest, LeaveRequest, ReadSettingsRequest
 from orchestrator.agent.survey_messages import HelloAnswer, HelloRequest
 from orchestrator.errors import TestbedError
-from orchestrator.spec import Host
+from orchestrator.progress import Progress
+from orchestrator.spec import Host, Testbed
 from orchestrator.testbed.lease import holder_now
 from orchestrator.testbed.login import Login
 from orchestrator.testbed.remote import Agent, AgentFailure
@@ -49,6 +50,7 @@ class Hosts:
         self.agents: dict[str, Agent] = {}
         self.journal = journal
         self._hosts = {host.name: host for host in hosts}
+        self.roles = [(host.name, list(host.roles)) for host in hosts]
         self._varied: dict[tuple[str, str], dict[str, str]] = {}  # {(host, boot id): {setting: value before}}
 
     def start_agent(self, name: str, login: Login, patience: float = 1.0) -> HelloAnswer:
@@ -118,3 +120,34 @@ class Hosts:
         with contextlib.suppress(TestbedError):
             self.stop_agents()
         return problems
+
+
+class TestbedOnHosts:
+    """What opened testbeds have in common: a name, a lease while they are used, and hosts with agents.
+
+    ``what``: what a host is called in figures; ``wait``: wait for another run that uses the testbed.
+    """
+
+    def __init__(self, testbed: Testbed, what: str, progress: Progress, *, wait: bool) -> None:
+        self.name = testbed.testbed
+        self.label = label_of(testbed.hosts, what)
+        self._progress = progress
+        self._wait = wait
+        self._lease = contextlib.ExitStack()
+        self._hosts = Hosts(testbed.hosts, SettingsJournal(self.name))
+
+    @property
+    def hosts(self) -> Sequence[tuple[str, Sequence[str]]]:
+        return self._hosts.roles
+
+    @property
+    def agents(self) -> Mapping[str, Agent]:
+        return self._hosts.agents
+
+    def vary(self, host: str, settings: Mapping[str, str]) -> Mapping[str, str]:
+        """Apply the settings that a block asks for to a host."""
+        return self._hosts.vary(host, settings)
+
+    def interrupt(self) -> None:
+        for agent in list(self._hosts.agents.values()):
+            agent.close()

@@ -4,6 +4,7 @@
 import contextlib
 import itertools
 import json
+import math
 import os
 import shlex
 import subprocess
@@ -22,6 +23,7 @@ from orchestrator.agent.traffic import QUIET_S
 from orchestrator.agent.traffic_messages import Server, ServeRequest
 from orchestrator.kernel.variants import load_variants
 from orchestrator.measure import layout, requests
+from orchestrator.measure import tunnels as tunnels_of_trials
 from orchestrator.measure.attempt import Conditions, Outcome
 from orchestrator.measure.roles import make_links
 from orchestrator.measure.run_attempt import run_attempt
@@ -351,6 +353,20 @@ def test_other_traffic_on_the_links_makes_an_attempt_invalid(testbed: OpenUmlTes
     after = attempted(testbed, TRIAL)
     assert after.status == "ok", after.reasons
     assert after.probes["before"]["packets"] <= 10
+
+
+def test_handshakes_of_renewed_tunnels_are_no_traffic_before_a_trial(
+    testbed: OpenUmlTestbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = 40  # whose handshakes are more packets than may pass before a trial
+    make_links(testbed, NET, many)
+    oldest = iter([math.inf, 0.0])
+    monkeypatch.setattr(tunnels_of_trials, "_oldest", lambda testbed: next(oldest))
+    monkeypatch.setattr(tunnels_of_trials, "REKEY_AFTER_S", 2.0 + tunnels_of_trials.REKEY_MARGIN_S + 1e-6)
+    outcome = attempted(testbed, TRIAL._replace(levels=Cell("vanilla", 1, many)))
+    assert "handshakes again" in outcome.measurements["phases_s"]
+    assert outcome.probes["before"]["packets"] <= 10
+    assert "stray_traffic" not in outcome.broken
 
 
 BUDGET = "net.core.netdev_budget"

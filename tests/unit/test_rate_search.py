@@ -23,6 +23,7 @@ from orchestrator.store import headline
 from orchestrator.testbed.remote import AgentFailure
 from orchestrator.testbed.virtual import VirtualTime
 from orchestrator.tools.pktgen import packet_rate, rate_search
+from orchestrator.tools.pktgen.loads import Beside
 from orchestrator.tools.pktgen.packet_rate import measure_packet_rate
 from orchestrator.tools.pktgen.traffic import PktgenTraffic
 
@@ -73,22 +74,13 @@ class Lab:
             monkeypatch.setattr(module, "read_after_traffic", lambda attempt, seconds: AfterTraffic(3.0, (), ()))
         monkeypatch.setattr(rate_search, "offer", self.offer)
 
-    def offer(
-        self,
-        attempt: Attempt,
-        rate_pps: float | None,
-        duration_s: float,
-        echoes: Mapping[str, Any] | None = None,
-        *,
-        probed: bool = False,
-        profiled: bool = False,
-    ) -> Load:
+    def offer(self, attempt: Attempt, rate_pps: float | None, duration_s: float, beside: Beside) -> Load:
         self.asked.append((rate_pps, duration_s))
-        self.probed.append(probed)
-        self.profiled.append(profiled)
+        self.probed.append(beside.probed)
+        self.profiled.append(beside.profiled)
         self.bed.now_s += duration_s
-        if echoes is not None:
-            self.echoes.append(echoes)
+        if beside.echoes is not None:
+            self.echoes.append(beside.echoes)
         offered = self.most_pps if rate_pps is None else min(rate_pps, self.most_pps)
         sent = round(offered * duration_s)
         lost = max(0, math.ceil((offered - self.capacity_pps) * duration_s)) + round(self.loss * sent)
@@ -101,7 +93,7 @@ class Lab:
             unexplained=self.hidden if lost else 0,
             offered_pps=offered,
             probes={**self.probes, "window_s": duration_s, "rate": rate_pps},
-            echoes=echoes and {"sent": 100, "rtts_s": [i * 1e-5 for i in range(1, 100)]},
+            echoes=beside.echoes and {"sent": 100, "rtts_s": [i * 1e-5 for i in range(1, 100)]},
         )
 
     def measure(
@@ -251,8 +243,8 @@ def test_the_loads_that_decide_may_last_longer(monkeypatch: pytest.MonkeyPatch) 
 def test_bounds_that_are_far_apart_as_offered_are_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     lab = Lab(monkeypatch)
 
-    def slow(attempt: Attempt, rate_pps: float | None, duration_s: float, echoes: Any = None, **more: Any) -> Load:
-        return lab.offer(attempt, rate_pps and rate_pps * (0.92 if rate_pps <= 3e5 else 1.0), duration_s, echoes)
+    def slow(attempt: Attempt, rate_pps: float | None, duration_s: float, beside: Beside) -> Load:
+        return lab.offer(attempt, rate_pps and rate_pps * (0.92 if rate_pps <= 3e5 else 1.0), duration_s, beside)
 
     monkeypatch.setattr(rate_search, "offer", slow)
     outcome = lab.measure(search={"goals": ("ndr",)})

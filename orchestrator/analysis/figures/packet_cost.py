@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, numbers, parts
@@ -56,11 +55,7 @@ def packet_cost(run: Run) -> Drawing:
         figure = parts.sheet(run, COLUMN_IN, 0.75 + 0.3 * len(found), notes)
         axes = figure.subplots()
         shown = _draw(axes, found)
-        axes.set_xlabel("CPU time of a packet in ns" + (" of virtual time" if run.virtual_time else ""))
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        axes.grid(axis="x")
-        axes.grid(False, axis="y")
+        parts.cost_axis(axes, run)
         parts.legend_above(figure, _handles(shown), 3, handlelength=1.4)
     return Drawing(NAME, TITLE, figure, notes)
 

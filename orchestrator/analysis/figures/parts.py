@@ -6,7 +6,7 @@ import itertools
 import math
 import textwrap
 from collections.abc import Container, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -15,12 +15,16 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.textpath import text_to_path
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, numbers
 from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.style import BLACK, COLUMN_IN, GREY, STYLE, look
 from orchestrator.analysis.quantity import THROUGHPUT
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 NOTHING = "Nothing to draw:"  # first words in the notes of an empty figure
 _FOOTER_PT, _HEAD_PT = 5.6, 7.0
@@ -151,6 +155,15 @@ def legend_above(figure: Figure, handles: Sequence[Artist], columns: int, **styl
     # The layout reserves no space for a legend with an anchor, so the head is part of its distance from the edge.
     away: Any = {"borderaxespad": 0.5 + (lines * _HEAD_PT * 1.3 + 1) / STYLE["legend.fontsize"]} if head else {}
     figure.legend(handles=list(handles), loc="outside upper center", ncols=columns, **away, **style)
+
+
+def cost_axis(axes: "Axes", run: Run) -> None:
+    """Make the axis along the bars one of CPU time per packet."""
+    axes.set_xlabel("CPU time of a packet in ns" + (" of virtual time" if run.virtual_time else ""))
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.grid(axis="x")
+    axes.grid(False, axis="y")
 
 
 def title_of(run: Run, title: str) -> str:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.figures import captions, numbers, parts
@@ -53,11 +52,7 @@ def packet_stages(run: Run) -> Drawing:
         figure = parts.sheet(run, COLUMN_IN, 0.95 + 0.3 * len(found) + 0.1 * len(counts), notes)
         axes = figure.subplots()
         shown = _draw(axes, found)
-        axes.set_xlabel("CPU time of a packet in ns" + (" of virtual time" if run.virtual_time else ""))
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        axes.grid(axis="x")
-        axes.grid(False, axis="y")
+        parts.cost_axis(axes, run)
         patches = [Patch(facecolor=COLOURS[stage], linewidth=0, label=stage) for stage in STAGES if stage in shown]
         parts.legend_above(figure, patches, 3, handlelength=1.4)
     return Drawing(NAME, TITLE, figure, notes)

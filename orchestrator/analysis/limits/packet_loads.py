@@ -20,8 +20,9 @@ from orchestrator.analysis.limits.loads import (
 from orchestrator.analysis.limits.profile_shares import profile_shares
 from orchestrator.analysis.packets import CLOSED_LOOP, GENERATOR, goals, highest_asked_pps, packet_cells
 from orchestrator.spec import Cell
+from orchestrator.spec.fields import LARGEST_PACKET
 
-_IMIX_BYTES = (7 * 64 + 4 * 576 + 1420) / 12  # for runs without counts of bytes
+_IMIX_BYTES = (7 * 64 + 4 * 576 + LARGEST_PACKET) / 12  # for runs without counts of bytes
 # A packet counted as lost by a link found no room at the role behind it.
 _BEHIND = {"client": "gateway-a", "gateway-a": "gateway-b", "gateway-b": "server"}
 

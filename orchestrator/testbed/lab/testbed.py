@@ -15,11 +15,10 @@ from orchestrator.progress import Progress
 from orchestrator.provision import installed_at
 from orchestrator.spec import VETH, LinkKind, crossing_links
 from orchestrator.testbed.computer import Computer, own_realtime, wait_until_quiet
-from orchestrator.testbed.hosts import Hosts, label_of
+from orchestrator.testbed.hosts import TestbedOnHosts
 from orchestrator.testbed.lab.lab import Lab
 from orchestrator.testbed.lease import lease
 from orchestrator.testbed.protocol import ComputerUse, ComputerUseResult, ModuleFile, Sharing, State, patience
-from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.settings import SettingsJournal
 from orchestrator.testbed.virtual import VirtualTime, check_kernel, cpus_by_role
 
@@ -89,7 +88,7 @@ def module_file(build: str, product: cache.Product) -> ModuleFile:
     return ModuleFile(installed_at(facts["release"], build), str(facts["build_id"]))
 
 
-class LabTestbed(ABC):
+class LabTestbed(TestbedOnHosts, ABC):
     """Machines in a lab. Each role is in a network namespace of its own on the machine that has it.
 
     ``nic``: the prefix of a machine's interface names, before their number; number 0 is for the controller.
@@ -112,20 +111,14 @@ class LabTestbed(ABC):
         virtual: VirtualTime | None = None,
         links: LinkKind = VETH,
     ) -> None:
+        super().__init__(testbed, what, progress, wait=wait)
         self.virtual = virtual
         self.links = links
-        self.name = testbed.testbed
         self._spec = testbed
-        self._progress = progress
-        self._wait = wait
         self._sharing = sharing
-        self._lease = contextlib.ExitStack()
-        self._journal = SettingsJournal(self.name)
-        self._hosts = Hosts(testbed.hosts, self._journal)
         self._lab: Lab | None = None
         self._machines: Machines | None = None
         self._interrupted = False
-        self.label = label_of(testbed.hosts, what)
         self.nics: Mapping[str, Mapping[str, str]] = {
             host.name: {link: f"{nic}{i}" for i, link in enumerate(crossing_links(testbed.hosts, host), 1)}
             for host in testbed.hosts
@@ -145,14 +138,6 @@ class LabTestbed(ABC):
         """Return the properties of the testbed as a whole that are recorded."""
 
     @property
-    def hosts(self) -> Sequence[tuple[str, Sequence[str]]]:
-        return [(host.name, list(host.roles)) for host in self._spec.hosts]
-
-    @property
-    def agents(self) -> Mapping[str, Agent]:
-        return self._hosts.agents
-
-    @property
     def lab(self) -> Lab:
         """The lab of an entered testbed."""
         assert self._lab is not None
@@ -170,7 +155,7 @@ class LabTestbed(ABC):
 
     def __exit__(self, *exception: object) -> None:
         self._hosts.stop_agents()  # the machines end now, and with them their settings
-        forget_ended(self._journal)
+        forget_ended(self._hosts.journal)
         if self._lab is not None:
             self._lab.close()
             self._lab = None
@@ -193,10 +178,6 @@ class LabTestbed(ABC):
             self._machines.boot(self._lab, number, state.cores)
         self.cpus = self.virtual.cpus_by_role(state.cores) if self.virtual else cpus_by_role(state.cores)
         return {host.name: self._start_agent(host.name, state.cores) for host in self._spec.hosts}
-
-    def vary(self, host: str, settings: Mapping[str, str]) -> Mapping[str, str]:
-        """Apply the settings that a block asks for to a host."""
-        return self._hosts.vary(host, settings)
 
     def linked(self) -> Mapping[str, Any]:
         """Return an empty result: a machine's interfaces have no queues of their own to set up."""
@@ -253,7 +234,6 @@ class LabTestbed(ABC):
 
     def interrupt(self) -> None:
         self._interrupted = True
-        for agent in list(self._hosts.agents.values()):
-            agent.close()
+        super().interrupt()
         if self._lab is not None:
             self._lab.close()

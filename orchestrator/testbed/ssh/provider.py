@@ -13,11 +13,9 @@ from orchestrator.progress import Progress
 from orchestrator.provision import PlaybookResult
 from orchestrator.spec import VETH, LinkKind
 from orchestrator.testbed.cpus import FREE, cpu_order, cpu_rows, left_out_text, online_states
-from orchestrator.testbed.hosts import Hosts, label_of
+from orchestrator.testbed.hosts import TestbedOnHosts
 from orchestrator.testbed.lease import lease
 from orchestrator.testbed.protocol import ComputerUseResult, ModuleFile, State
-from orchestrator.testbed.remote import Agent
-from orchestrator.testbed.settings import SettingsJournal
 from orchestrator.testbed.ssh.health import Condition
 from orchestrator.testbed.ssh.kernels import restart_with_kernels, with_other_kernels
 from orchestrator.testbed.ssh.looking import ONLINE, described, with_known_cpus
@@ -36,7 +34,7 @@ _CALM, _CALM_S = 0.2, 60.0  # after a restart: wait until programs use less than
 _SMT = "/sys/devices/system/cpu/smt/control"
 
 
-class OpenSshTestbed:
+class OpenSshTestbed(TestbedOnHosts):
     """Existing hosts. They are held for one run at a time, and returned to their previous state."""
 
     provider = "ssh"
@@ -45,16 +43,11 @@ class OpenSshTestbed:
     links: LinkKind = VETH  # between roles on one host
 
     def __init__(self, testbed: SshTestbed, progress: Progress, *, wait: bool = True) -> None:
-        self.name = testbed.testbed
+        super().__init__(testbed, "host", progress, wait=wait)
         self._spec = testbed
-        self._progress = progress
-        self._wait = wait
-        self._lease = contextlib.ExitStack()
-        self._hosts = Hosts(testbed.hosts, SettingsJournal(self.name))
         self._routes: dict[str, SshRoute] = {}
         self._surveys: dict[str, Survey] = {}
         self._modules: dict[str, dict[str, ModuleFile]] = {}
-        self.label = label_of(testbed.hosts, "host")
         self.nics: dict[str, dict[str, str]] = {
             host.name: {str(link): nic for link, nic in host.nics.items()} for host in testbed.hosts
         }
@@ -63,14 +56,6 @@ class OpenSshTestbed:
         self._tuner = Tuner(self._hosts, progress)
         self._states: dict[str, dict[str, Any]] = {}  # the hosts' states in this block, to be recorded
         self._boot_of: int | None = None  # the last block for which the hosts were restarted
-
-    @property
-    def hosts(self) -> Sequence[tuple[str, Sequence[str]]]:
-        return [(host.name, list(host.roles)) for host in self._spec.hosts]
-
-    @property
-    def agents(self) -> Mapping[str, Agent]:
-        return self._hosts.agents
 
     # --- beginning and end ---
 
@@ -261,10 +246,6 @@ class OpenSshTestbed:
         used = {"cpus_used": list(chosen), "other_cpus": host.other_cpus if has_gateway(host) else None}
         return {**found, **{name: facts[name] for name in kept}, **used, **settings}
 
-    def vary(self, host: str, settings: Mapping[str, str]) -> Mapping[str, str]:
-        """Apply the settings that a block asks for to a host."""
-        return self._hosts.vary(host, settings)
-
     def linked(self) -> Mapping[str, Any]:
         """Direct the interrupts of the interfaces, which are up now, to the block's CPUs. Return the hosts' states."""
         hosts = {host.name: host for host in self._spec.hosts}
@@ -287,8 +268,7 @@ class OpenSshTestbed:
 
     def interrupt(self) -> None:
         self._reaching.interrupted = True
-        for agent in list(self._hosts.agents.values()):
-            agent.close()
+        super().interrupt()
 
     def environment(self) -> Mapping[str, Any]:
         """Return the properties of the hosts that can affect results."""

@@ -90,28 +90,35 @@ def paces(
     return found
 
 
-def offer(
-    attempt: Attempt,
-    rate_pps: float | None,
-    duration_s: float,
-    echoes: EchoStream | None = None,
-    *,
-    probed: bool = False,
-    profiled: bool = False,
-) -> Load:
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What runs beside a load.
+
+    ``echoes``: the round trips that the sender times, as the agent's `Echoes` takes them; ``probed``: whether the
+    spec's probes run; ``profiled``: whether CPUs are profiled, into profile.json.
+    """
+
+    echoes: EchoStream | None = None
+    probed: bool = False
+    profiled: bool = False
+
+
+ALONE = Beside()
+
+
+def offer(attempt: Attempt, rate_pps: float | None, duration_s: float, beside: Beside = ALONE) -> Load:
     """Offer one load over tunnels that are ready for about ``duration_s``; ``rate_pps`` None: as fast as possible.
 
-    ``echoes``: the round trips that the sender times meanwhile, as the agent's `Echoes` takes them; ``probed``: whether
-    the spec's probes run meanwhile; ``profiled``: whether CPUs are profiled meanwhile, into profile.json. Counters are
-    read before the load, and after the packets in flight have arrived. A generator that cannot keep the rate sends
-    less: compare ``offered_pps``. Raises AgentFailure if nothing could be sent, TestbedError if a host does not answer.
+    Counters are read before the load, and after the packets in flight have arrived. A generator that cannot keep the
+    rate sends less: compare ``offered_pps``. Raises AgentFailure if nothing could be sent, TestbedError if a host does
+    not answer.
     """
     testbed, agents, placement = attempt.testbed, attempt.testbed.agents, attempt.placement
     traffic, tunnels = PktgenTraffic.of(attempt.trial.traffic), attempt.trial.levels.tunnels
     sending = _make_ready(attempt)
     loads = paces(sending, rate_pps, duration_s, traffic.burst)
     request_all(agents, {host: ServeRequest([], _PATIENCE_S) for host in attempt.hosts})
-    beside = attached.requests(attempt) if probed else {}
+    commands = attached.requests(attempt) if beside.probed else {}
     before = _hops(attempt)
     sender = placement.host_of(attempt.ends.sender)
     with testbed.prioritized(duration_s + _PATIENCE_S) as computer_use:
@@ -125,9 +132,9 @@ def offer(
                     patience_s=duration_s + _PATIENCE_S,
                     sample_roles=[role for role in attempt.roles if placement.host_of(role) == host],
                     pktgen=loads if host == sender else None,
-                    echoes=echoes if host == sender else None,
-                    profile=profiled,
-                    attached=beside.get(host),
+                    echoes=beside.echoes if host == sender else None,
+                    profile=beside.profiled,
+                    attached=commands.get(host),
                 )
                 for host in attempt.hosts
             },
@@ -135,7 +142,7 @@ def offer(
         )
         after = _drained(attempt)
     attempt.outcome.computer_use = computer_use.value
-    if profiled:
+    if beside.profiled:
         attempt.outcome.raw["profile.json"] = json.dumps({host: one["profile"] for host, one in measured.items()})
     printed = {name: process for answer in measured.values() for name, process in answer["processes"].items()}
     results = measured[sender]["pktgen"] or []
@@ -169,7 +176,7 @@ def offer(
         tunnels={tunnel: (count, arrived[tunnel][0]) for tunnel, count in by_tunnel.items()},
         probes={
             **probes.of_hosts(measured, duration_s, attempt.cpu_owners),
-            **(attached.of_hosts(attempt, measured, printed) if probed else {}),
+            **(attached.of_hosts(attempt, measured, printed) if beside.probed else {}),
             "computer": computer_use.value.computer,
         },
         echoes=measured[sender]["echoes"],

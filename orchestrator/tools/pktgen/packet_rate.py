@@ -13,6 +13,7 @@ from orchestrator.measure.latency import round_trips
 from orchestrator.plan import PROFILE
 from orchestrator.spec import MAX
 from orchestrator.testbed.remote import AgentFailure
+from orchestrator.tools.pktgen.loads import Beside
 from orchestrator.tools.pktgen.rate_search import Loads, search_rate
 from orchestrator.tools.pktgen.traffic import PktgenTraffic
 
@@ -42,7 +43,7 @@ def _offer_rate(attempt: Attempt, loads: Loads) -> float:
     if traffic.warm_up_s:
         loads.offer(rate, traffic.warm_up_s)
     attempt.phases.done("warm-up")
-    load = loads.offer(rate, traffic.duration_s, probed=True)
+    load = loads.offer(rate, traffic.duration_s, Beside(probed=True))
     attempt.phases.done("traffic")
     after = read_after_traffic(attempt, traffic.warm_up_s + traffic.duration_s)
     outcome.probes = {**load.probes, "clock_skew_s": None}
@@ -76,7 +77,7 @@ def _profile(attempt: Attempt, loads: Loads, rate_pps: float | None) -> None:
     """
     if rate_pps == 0:
         raise AgentFailure("No rate was found to profile at: even the lowest load lost too many packets.")
-    load = loads.offer(rate_pps, attempt.trial.traffic.duration_s, profiled=True)
+    load = loads.offer(rate_pps, attempt.trial.traffic.duration_s, Beside(profiled=True))
     attempt.outcome.measurements["profiled_load"] = load.to_json()
     attempt.outcome.probes["profiled_load"] = dict(load.probes)
     attempt.phases.done("profile")
@@ -99,7 +100,7 @@ def _time_round_trips(attempt: Attempt, loads: Loads, rate_pps: float) -> None:
             "duration_s": traffic.duration_s,
             "after_s": 0.0,
         }
-        load = loads.offer(rate_pps * share, traffic.duration_s, asked)
+        load = loads.offer(rate_pps * share, traffic.duration_s, Beside(asked))
         assert load.echoes is not None
         row = {"at": share, "offered_pps": round(load.offered_pps, 1), "loss_ratio": load.loss_ratio}
         rows.append({**row, **round_trips(load.echoes["sent"], load.echoes["rtts_s"])})

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.agent.traffic_messages import EchoStream
 from orchestrator.measure.after_traffic import read_after_traffic
 from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.judge import Evidence, Verdict
@@ -15,7 +14,7 @@ from orchestrator.measure.tunnels import renew_tunnels
 from orchestrator.search import GOALS, SEARCHES, Goal, GoalBounds, LoadSample, Offered, SearchSpace, known_bounds
 from orchestrator.spec import REKEY_AFTER_S, Search
 from orchestrator.testbed.remote import AgentFailure
-from orchestrator.tools.pktgen.loads import end_loads, largest_packet, offer
+from orchestrator.tools.pktgen.loads import ALONE, Beside, end_loads, largest_packet, offer
 from orchestrator.tools.pktgen.traffic import PktgenTraffic
 
 LEAST_SHARE = 0.005  # of the highest load: the lowest load by default
@@ -37,20 +36,12 @@ class Loads:
         """The minimum age of the tunnels' handshakes, in seconds."""
         return self._attempt.clock_s() - self._renewed_at
 
-    def offer(
-        self,
-        rate_pps: float | None,
-        duration_s: float,
-        echoes: EchoStream | None = None,
-        *,
-        probed: bool = False,
-        profiled: bool = False,
-    ) -> Load:
+    def offer(self, rate_pps: float | None, duration_s: float, beside: Beside = ALONE) -> Load:
         """Offer one load, as `orchestrator.tools.pktgen.loads.offer` does. Raises AgentFailure and TestbedError."""
         old = self.since_handshakes_s + duration_s + _OVERHEAD_S > REKEY_AFTER_S
         if old and self.seconds and self._attempt.rekeys:
             self._renew()
-        load = offer(self._attempt, rate_pps, duration_s, echoes, probed=probed, profiled=profiled)
+        load = offer(self._attempt, rate_pps, duration_s, beside)
         self.offered.append((load, duration_s))
         self.seconds += duration_s
         return load
