@@ -130,8 +130,7 @@ def _evidence(
     standing = seen.standing_of_own if claim.is_own else seen.standing
     why_not = [] if standing.may != NOT_AT_ALL else [standing.because]
     if not place.in_scope:
-        beyond = "outside its scope" if claim.is_own else "beyond what was published"
-        why_not.append(f"{beyond}: {_where(place)}, and it is judged at {scope}")
+        why_not.append(f"outside its scope: {_where(place)}, and it is judged at {scope}")
     number = _number(test, place, seen.values)
     if number is None:
         return ClaimEvidence(**facts, reason="; ".join([*why_not, *_missing(test, place, seen)]))
