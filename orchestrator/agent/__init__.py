@@ -58,11 +58,14 @@ _PARTS = (
     "agent",
 )
 
-# The program with which a host's Python starts: it reads the agent's files, exactly this many bytes, from standard
-# input, and becomes the agent. Its command line contains the name orch-agent.
+# The program with which a host's Python starts: it skips what comes before a NUL character in its standard input, a
+# password that was not asked for, then reads the agent's files, exactly this many bytes, and becomes the agent. Its
+# command line contains the name orch-agent.
 _BEGIN = """\
 # orch-agent
 import json, os, sys, types
+while os.read(0, 1) not in (b"\\0", b""):
+    pass
 text = b""
 while len(text) < {size}:
     more = os.read(0, {size} - len(text))
@@ -78,8 +81,9 @@ module.main()
 
 
 def program() -> tuple[tuple[str, ...], bytes]:
-    """Return the command that starts the agent on a host, and the data for its standard input before any request."""
+    """Return the command that starts the agent on a host, and the data for its standard input before any request: it
+    begins with a NUL character, and what comes before that is ignored."""
     files = [(f"{__name__}.{part}", Path(__file__).with_name(f"{part}.py").read_text()) for part in _PARTS]
     packages = [("orchestrator", ""), (__name__, "")]
     text = json.dumps([*packages, *files]).encode()
-    return ("python3", "-I", "-S", "-c", _BEGIN.format(size=len(text))), text
+    return ("python3", "-I", "-S", "-c", _BEGIN.format(size=len(text))), b"\0" + text

@@ -7,6 +7,7 @@ ansible.cfg or in the environment, are ignored. All other variables are kept, be
 them (`${NAME}`).
 """
 
+import base64
 import contextlib
 import json
 import os
@@ -31,7 +32,7 @@ class Target:
     """A host as Ansible reaches it: its name, login and OpenSSH options (already a safe argument list).
 
     ``destination``: the address for OpenSSH, by default the name; ``become``: how to become root, "none" if the login
-    is root, else "sudo"; ``variables``: playbook variables of this host alone.
+    is root, else "sudo"; ``password``: for that; ``variables``: playbook variables of this host alone.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Target:
     ssh_options: Sequence[str]
     destination: str = ""
     become: str = "none"
+    password: str | None = field(default=None, repr=False)
     variables: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -84,6 +86,11 @@ def _without_the_users(environment: Mapping[str, str], settings: Mapping[str, st
         for name, value in environment.items()
         if name in settings or not name.startswith(_OF_OTHERS) or os.environ.get(name) != value
     }
+
+
+def _literal(text: str) -> str:
+    """Return a template whose value is a text, of which Ansible expands nothing."""
+    return f"{{{{ '{base64.b64encode(text.encode(errors='surrogateescape')).decode()}' | b64decode }}}}"
 
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -173,6 +180,7 @@ def run_playbook(
                 "ansible_python_interpreter": "/usr/bin/python3",
                 "ansible_become": target.become != "none",
                 **({"ansible_become_method": target.become} if target.become != "none" else {}),
+                **({"ansible_become_password": _literal(target.password)} if target.password else {}),
                 # ansible-runner switches host key checking off; these arguments come first and win.
                 "ansible_ssh_args": shlex.join([*target.ssh_options, *_SHARED]),
                 **json.loads(json.dumps(dict(target.variables))),

@@ -8,6 +8,8 @@ from orchestrator.errors import TestbedError
 ANSWER_TIMEOUT_S = 20
 # The prefix with which a command runs as root, without ever asking for a password.
 BECOME = {"none": (), "sudo": ("sudo", "-n")}
+# The prefix if there is a password. It is read from standard input, if it is needed, and not remembered from earlier.
+BECOME_BY_PASSWORD = {"sudo": ("sudo", "-S", "-k", "-p", "")}
 
 
 class HostLost(TestbedError):
@@ -54,6 +56,10 @@ class Login(Protocol):
     @property
     def become(self) -> str:
         """How to become root on the host: one of BECOME."""
+
+    @property
+    def password(self) -> str | None:
+        """The password for that; None if there is none."""
 
     def run(self, command: str, patience: float = 1.0) -> Channel:
         """Log in and start a shell command on the host. ``patience`` multiplies all time-outs. Raises HostLost if

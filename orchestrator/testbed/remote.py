@@ -15,11 +15,19 @@ from orchestrator.agent import program
 from orchestrator.agent.host_messages import ClockRequest
 from orchestrator.agent.messages import Request, check_answer
 from orchestrator.errors import TestbedError
-from orchestrator.testbed.login import ANSWER_TIMEOUT_S, BECOME, HostLost, Login, LoginRefused
+from orchestrator.testbed.login import ANSWER_TIMEOUT_S, BECOME, BECOME_BY_PASSWORD, HostLost, Login, LoginRefused
 
 Answer = TypeVar("Answer")
 
 _ASKS = ("a password is required", "a terminal is required", "no tty present", "Authorization required")
+
+
+_WRONG = ("incorrect password attempt", "no password was provided", "incorrect authentication attempt")
+
+
+def _given(password: str | None) -> bytes:
+    """Return what a program that asks for a password reads: with the empty line it gives up if that was wrong."""
+    return b"" if password is None else password.encode(errors="surrogateescape") + b"\n\n"
 
 
 class AgentFailure(TestbedError):
@@ -33,14 +41,15 @@ class Agent:
         """Log in and start the agent. ``patience`` multiplies all time-outs. Raises HostLost or LoginRefused."""
         self.patience = patience
         self.name = login.host
-        self._become = login.become
+        self._become, self._has_password = login.become, login.password is not None
         self._pending = b""
         self._asked: list[Request[Any]] = []
         command, source = program()
-        self._channel = login.run(f"exec {shlex.join([*BECOME[login.become], *command])}", patience)
+        as_root = (BECOME_BY_PASSWORD if self._has_password else BECOME)[login.become]
+        self._channel = login.run(f"exec {shlex.join([*as_root, *command])}", patience)
         self._channel.settimeout(ANSWER_TIMEOUT_S * patience)
         with contextlib.suppress(OSError, EOFError):  # if it has ended, the first request reports why
-            self._channel.sendall(source)
+            self._channel.sendall(_given(login.password) + source)
 
     def request(self, request: Request[Answer], timeout_s: float = 30) -> Answer:
         """Request an operation and return its answer.
@@ -84,10 +93,15 @@ class Agent:
     def _gone(self, operation: str, error: Exception) -> TestbedError:
         said = self._channel.said()
         self.close()
+        if self._has_password and any(mark in said for mark in _WRONG):
+            return LoginRefused(
+                f"{self.name}: {self._become} refuses the ansible_become_password that Ansible has for it ({said})."
+            )
         if any(mark in said for mark in _ASKS):
             return LoginRefused(
-                f"{self.name}: {self._become} asks for a password, which cannot be given ({said}). Allow "
-                f"passwordless {self._become} for this login (for sudo: NOPASSWD), or log in as root."
+                f"{self.name}: {self._become} asks for a password, and there is none ({said}). Allow passwordless "
+                f"{self._become} for this login (for sudo: NOPASSWD), give ansible_become_password in a vault of an "
+                "inventory, or log in as root."
             )
         if f"{self._become}: not found" in said or f"{self._become}: command not found" in said:
             return LoginRefused(

@@ -2,7 +2,10 @@
 """The controller's side of a conversation with an agent, whose other side is the agent's own code in this process."""
 
 import json
+import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -11,8 +14,9 @@ from orchestrator.agent import agent as agents_own
 from orchestrator.agent.host_messages import ClockRequest, PauseRequest, WriteSettingsRequest
 from orchestrator.agent.messages import Request
 from orchestrator.agent.survey_messages import HelloRequest, QueueInterruptsRequest
-from orchestrator.testbed.login import HostLost, Login
+from orchestrator.testbed.login import HostLost, Login, LoginRefused
 from orchestrator.testbed.remote import Agent, AgentFailure, request_all
+from orchestrator.testbed.ssh.session import SshSession
 
 Reply = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
@@ -20,7 +24,7 @@ Reply = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 class Host:
     """A host with an agent, and the channel to it. ``reply``: returns the agent's answer to a message."""
 
-    host, become, closed = "h", "none", False
+    host, become, password, closed = "h", "none", None, False
 
     def __init__(self, reply: Reply) -> None:
         self.reply, self.received = reply, list[Mapping[str, Any]]()
@@ -112,3 +116,56 @@ def test_several_hosts_are_asked_together_and_the_one_that_is_lost_is_named() ->
     refuse = Host(lambda message: {"ok": False, "error": "no."})
     with pytest.raises(HostLost, match="the agent was lost during 'clock'"):
         request_all({"one": on(refuse), "two": on(Host(silent))}, {"one": ClockRequest(), "two": ClockRequest()})
+
+
+# What sudo does with these options: it reads a line, three times at most, and an empty one ends it.
+SUDO = """\
+#!/bin/sh
+[ "$1 $2 $3 $4" = "-S -k -p " ] || exit 9
+shift 4
+[ -e "$0.asks-nothing" ] && exec "$@"
+for attempt in 1 2 3; do
+    IFS= read -r word
+    [ "$word" = "$(cat "$0.password")" ] && exec "$@"
+    [ -n "$word" ] || { echo "sudo: no password was provided" >&2; break; }
+    echo "Sorry, try again." >&2
+done
+echo "sudo: $((attempt - 1)) incorrect password attempt" >&2
+exit 1
+"""
+
+
+@dataclass(frozen=True)
+class Local:
+    """A login to this computer, whose sudo is the program above."""
+
+    folder: Path
+    password: str | None
+    host: str = "h"
+    become: str = "sudo"
+
+    def run(self, command: str, patience: float = 1.0) -> SshSession:
+        (self.folder / "ssh").write_text('#!/bin/sh\nexec sh -c "$1"\n')
+        (self.folder / "sudo").write_text(SUDO)
+        for name in ("ssh", "sudo"):
+            (self.folder / name).chmod(0o755)
+        (self.folder / "sudo.password").write_text("open é {{sesame}}\n")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PATH", f"{self.folder}:{os.environ['PATH']}")
+            return SshSession([command])
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_the_password_for_sudo_is_given_where_it_is_asked_for(tmp_path: Path, asks: bool) -> None:
+    if not asks:
+        (tmp_path / "sudo.asks-nothing").touch()
+    agent = Agent(Local(tmp_path, "open é {{sesame}}"))
+    assert agent.answers()
+    agent.close()
+
+
+def test_a_wrong_password_for_sudo_is_told_without_being_shown(tmp_path: Path) -> None:
+    agent = Agent(Local(tmp_path, "guessed"))
+    with pytest.raises(LoginRefused, match=r"h: sudo refuses the ansible_become_password .*1 incorrect") as refusal:
+        agent.request(ClockRequest())
+    assert "guessed" not in str(refusal.value)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Inventories: read as Ansible reads them, whatever form their values have."""
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -30,6 +31,8 @@ HOSTS = {
     "perhaps": "ansible_become=perhaps",
     "collection": "ansible_become=yes ansible_become_method=ansible.builtin.sudo",
     "legacy": "ansible_become_method=ansible.legacy.sudo",
+    "by-password": "ansible_become=yes",
+    "root-by-password": "ansible_user=root ansible_become=yes",
     "another-way": "ansible_become=yes ansible_become_method=doas",
     "root-by-another-way": "ansible_user=root ansible_become=yes ansible_become_method=su",
     "another-user": "ansible_become=yes ansible_become_user=ann",
@@ -42,6 +45,7 @@ HOSTS = {
     "by-ssh": "ansible_connection=ansible.builtin.ssh ansible_ssh_user=ben ansible_ssh_host=192.0.2.7",
     "port": "ansible_port=many",
 }
+PASSWORD = "open {{base}} 'sesame' é"
 CONFIGURATION = """\
 [defaults]
 verbosity = 3
@@ -67,6 +71,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         inline = [vault, "encrypt_string", *password, "--name", "ansible_ssh_private_key_file", "%d/mine"]
         done = subprocess.run(inline, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
         (inside / "inline.yml").write_text(done.stdout)
+        inline[-2:] = ["ansible_become_password", PASSWORD]
+        done = subprocess.run(inline, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
+        (folder / "inventory" / "host_vars").mkdir()
+        for name in ("by-password", "root-by-password"):
+            (folder / "inventory" / "host_vars" / f"{name}.yml").write_text(done.stdout)
         (inside / "whole.yml").write_text("ansible_ssh_common_args: -o HostKeyAlgorithms=ssh-ed25519\n")
         subprocess.run([vault, "encrypt", *password, inside / "whole.yml"], capture_output=True, check=True)
         (folder / "ansible.cfg").write_text(CONFIGURATION)
@@ -112,6 +121,38 @@ def test_ways_to_be_root_may_have_the_name_of_ansibles_collection(way: Any) -> N
         way("another-user")
 
 
+def test_the_password_for_sudo_is_ansibles_and_is_shown_nowhere(way: Any) -> None:
+    route = way("by-password")
+    assert (route.become, route.password) == ("sudo", PASSWORD)
+    assert "sesame" not in f"{route} {route.target()}"
+    assert way("by-password", become="none").password is way("root-by-password").password is None
+
+
+PASSWORDS_OF_SUDO = {
+    "[sudo_become_plugin]\npassword = from the file\n": "from the file",
+    "[defaults]\nbecome_password_file = for sudo\n": "from another file",
+    "[defaults]\nbecome_password_file = absent\n": None,
+}
+
+
+@pytest.mark.parametrize("configuration", PASSWORDS_OF_SUDO)
+def test_the_password_for_sudo_may_be_in_the_users_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configuration: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ANSIBLE_CONFIG", raising=False)
+    Path("ansible.cfg").write_text(configuration)
+    Path("for sudo").write_text("from another file\n")
+    Path("inventory").write_text("left ansible_user=ann\n")
+    password = PASSWORDS_OF_SUDO[configuration]
+    if password is None:
+        with pytest.raises(UserError, match=r"inventory inventory, host left: become_password_file: .*absent"):
+            routes(bed({"name": "left"}))
+        assert routes(bed({"name": "left", "user": "root"}))["left"].password is None
+    else:
+        assert routes(bed({"name": "left"}))["left"].password == password
+
+
 def test_vaults_and_the_users_configuration_count_as_for_ansible(way: Any) -> None:
     route = way("yes-0")
     assert route.user == "cleo"
@@ -134,6 +175,9 @@ def test_a_vault_without_its_password_is_told_and_nobody_is_asked(
     alone.write_text("all:\n  hosts:\n    left:\n" + textwrap.indent(inline, " " * 6))
     with pytest.raises(UserError, match=r"host left: ansible_ssh_private_key_file: .*ANSIBLE_VAULT_PASSWORD_FILE"):
         reach("alone.yaml", "left", read_inventory(alone)["left"])
+    alone.write_text(alone.read_text().replace("ansible_ssh_private_key_file", "ansible_become_pass"))
+    told = reach("alone.yaml", "left", read_inventory(alone)["left"]).no_password
+    assert re.match(r"The inventory alone\.yaml, host left: ansible_become_pass: .*ANSIBLE_VAULT_PASSWORD_FILE", told)
     monkeypatch.setenv("ANSIBLE_VAULT_IDENTITY_LIST", "me@prompt")
     with pytest.raises(UserError, match=r"prompt for \(me\) Name the file with the vault's password"):
         read_inventory(alone)

@@ -5,6 +5,8 @@ import json
 import os
 import signal
 import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -123,6 +125,28 @@ def test_what_an_inventory_gives_for_a_login_and_is_not_used_is_told_when_the_lo
     said = str(refusal.value)
     assert f"inventory: Its private key {site.home.ssh}/absent does not exist. Its ansible_password is not used" in said
     assert "secret" not in said
+
+
+def test_a_login_that_an_inventory_has_in_a_vault_is_that_of_ansible(site: Site) -> None:
+    site.key("id_ed25519")
+    site.config()
+    (site.folder / "ansible.cfg").write_text("[defaults]\nvault_password_file = of mine\n")
+    (site.folder / "of mine").write_text("open sesame\n")
+    hidden = {"ansible_user": ME, "ansible_host": "there", "ansible_password": "secret"}
+    words = [*(word for name in hidden for word in ("--name", name)), *hidden.values()]
+    vault = Path(sys.executable).with_name("ansible-vault")
+    done = subprocess.run([vault, "encrypt_string", *words], capture_output=True, text=True, check=True)
+    inventory = "all:\n  hosts:\n    left:\n" + textwrap.indent(done.stdout, " " * 6)
+    assert inventory.count("!vault") == len(hidden)
+    (site.folder / "hosts.yaml").write_text(inventory)
+    (site.home.ssh / "config").write_text((site.home.ssh / "config").read_text().replace(f"User {ME}", ""))
+    expected = site.by_ssh(f"{ME}@there")
+    assert expected == (True, [sshd.fingerprint_of(site.good)])
+    assert site.by_us(bed(inventory="hosts.yaml", address=None)) == expected
+    site.key("id_ed25519", site.other)
+    with pytest.raises(LoginRefused, match=f"the login as {ME} was refused .* ansible_password is not used") as refusal:
+        site.login(bed(inventory="hosts.yaml", address=None)).run("true")
+    assert "secret" not in str(refusal.value)
 
 
 WEAKER = "StrictHostKeyChecking no\nUserKnownHostsFile /dev/null\nNoHostAuthenticationForLocalhost yes\nHostKeyAlias x"

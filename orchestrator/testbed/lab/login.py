@@ -46,6 +46,7 @@ class LabLogin:
     open_socket: Callable[[], socket.socket]
     key: Path
     become: str = "none"
+    password: str | None = None
 
     def run(self, command: str, patience: float = 1.0) -> "LabChannel":
         """See Login.run."""

@@ -3,10 +3,11 @@
 
     python ask_ansible.py FILE INVENTORY
 
-It writes JSON to FILE: {host: {option: value}}; the options are those of _OF_SSH and _OF_ALL, and `unused`, which lists
-the variables for _UNUSED. Ansible itself reads the inventory, ansible.cfg, vaults and templates, with its own order of
-precedence among variables, environment and defaults. An option that has only Ansible's default is left out. A host
-whose variables cannot be used has {"error": why}.
+It writes JSON to FILE: {host: {option: value}}; the options are those of _OF_SSH and _OF_ALL, `unused`, which lists the
+variables for _UNUSED, and `password`, for sudo, or `no_password`: why it cannot be read. Ansible itself reads the
+inventory, ansible.cfg, vaults and templates, with its own order of precedence among variables, environment and
+defaults. An option that has only Ansible's default is left out. A host whose variables cannot be used has
+{"error": why}.
 """
 
 import contextlib
@@ -22,7 +23,7 @@ from ansible.cli.inventory import InventoryCLI
 from ansible.context import CLIArgs
 from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible.plugins.loader import connection_loader
+from ansible.plugins.loader import become_loader, connection_loader
 from ansible.template import Templar
 
 # Ansible's names of the options, in its connection plugin ssh and in general, and our names for them.
@@ -88,6 +89,7 @@ class _Asked(InventoryCLI):  # type: ignore[misc]
         with _naming(_OF_ALL["become"]):
             options["become"] = None if options["become"] is None else boolean(options["become"])
         given = _plain({name: value for name, value in options.items() if value not in (None, "")})
+        given |= _sudo_password(templar, variables)
         other = [str(entry["name"]) for name in _UNUSED for entry in definitions.get(name, {}).get("vars", ())]
         unused = [name for name in other if name in variables]
         return {**given, "unused": unused} if unused else given
@@ -111,6 +113,28 @@ def _configured(name: str) -> Any:
         return None
     value, origin = constants.config.get_config_value_and_origin(f"DEFAULT_{name.upper()}")
     return None if origin == "default" else value
+
+
+def _sudo_password(templar: Any, variables: Mapping[str, Any]) -> dict[str, str]:
+    """Return the password that Ansible would give to sudo, or why it cannot; empty if there is none."""
+    plugin = become_loader.get("ansible.builtin.sudo", class_only=True)
+    definitions = constants.config.get_configuration_definitions("become", plugin._load_name)
+    try:
+        said = {}
+        for name in (entry["name"] for entry in definitions["become_pass"]["vars"]):
+            if name in variables:
+                with _naming(name):
+                    said[name] = templar.template(variables[name])
+        with _naming("become_pass"):
+            password = constants.config.get_config_value(
+                "become_pass", plugin_type="become", plugin_name=plugin._load_name, variables=said
+            )
+        with _naming("become_password_file"):
+            file = constants.config.get_config_value("BECOME_PASSWORD_FILE")
+            password = password or (file and CLI.get_password_from_file(file))
+    except _NotUsable as error:
+        return {"no_password": str(error)}
+    return {"password": str(password)} if password else {}
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,9 @@ class Reach:
     """How Ansible would reach a host: its options for ssh, and how it would become root. None means not specified.
 
     ``ssh_args``, ``more_args``: arguments of ssh that come before and after the others; ``become``: Ansible would
-    become root; ``become_method``: without the name of Ansible's own collection; ``unused``: variables with which
-    Ansible would log in in a way that is not supported here.
+    become root; ``become_method``: without the name of Ansible's own collection; ``password``: for that;
+    ``no_password``: why there is none although there should be; ``unused``: variables with which Ansible would log in
+    in a way that is not supported here.
     """
 
     address: str | None = None
@@ -51,6 +52,8 @@ class Reach:
     more_args: tuple[str, ...] = ()
     become: bool | None = None
     become_method: str | None = None
+    password: str | None = field(default=None, repr=False)
+    no_password: str = ""
     unused: tuple[str, ...] = ()
 
 
@@ -141,6 +144,7 @@ def reach(inventory: str, host: str, found: Mapping[str, Any]) -> Reach:
     method = found.get("become_method")
     if method is not None:
         method = next((method.removeprefix(p) for p in _PREFIXES if method.startswith(p)), method)
+    why = found.get("no_password", "")
     return Reach(
         address=found.get("address"),
         port=found.get("port"),
@@ -150,5 +154,7 @@ def reach(inventory: str, host: str, found: Mapping[str, Any]) -> Reach:
         more_args=(*words("ssh_common_args"), *words("ssh_extra_args")),
         become=found.get("become"),
         become_method=method,
+        password=found.get("password"),
+        no_password=f"{where}: {why}{_remedy(why)}" if why else "",
         unused=tuple(found.get("unused", ())),
     )

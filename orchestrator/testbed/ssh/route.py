@@ -11,7 +11,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.commands import capture
@@ -68,8 +68,8 @@ class SshRoute:
     """How a host is reached: ``ssh ARGUMENTS -- DESTINATION``, with the host key under an alias of its own.
 
     ``user``: the login name; ``arguments``: those of ssh, from the testbed file and the inventory; ``become``: how to
-    become root there, a key of BECOME; ``limited``: the user's configuration sets a connection time-out; ``unused``:
-    sentences on what the inventory gives for a login and is not used.
+    become root there, a key of BECOME, and ``password``: for that; ``limited``: the user's configuration sets a
+    connection time-out; ``unused``: sentences on what the inventory gives for a login and is not used.
     """
 
     host: str
@@ -78,6 +78,7 @@ class SshRoute:
     user: str
     arguments: tuple[str, ...]
     become: str
+    password: str | None = field(default=None, repr=False)
     limited: bool = False
     unused: tuple[str, ...] = ()
 
@@ -132,7 +133,8 @@ class SshRoute:
 
     def target(self) -> Target:
         """Return how Ansible logs in: the same way, over the open connection if there is one."""
-        return Target(self.host, self.user, self.shared("auto", persist_s=30), self.destination, self.become)
+        options = self.shared("auto", persist_s=30)
+        return Target(self.host, self.user, options, self.destination, self.become, self.password)
 
 
 def routes(testbed: SshTestbed) -> dict[str, SshRoute]:
@@ -172,6 +174,8 @@ def _route(testbed: SshTestbed, host: SshHost, by_ansible: Reach) -> SshRoute:
         become = "none"
     elif become not in BECOME:
         raise UserError(f"{host.name}: {become} is not supported to become root; use one of {', '.join(BECOME)}.")
+    if become == "sudo" and by_ansible.no_password:
+        raise UserError(by_ansible.no_password)
     return SshRoute(
         host=host.name,
         testbed=testbed.testbed,
@@ -179,6 +183,7 @@ def _route(testbed: SshTestbed, host: SshHost, by_ansible: Reach) -> SshRoute:
         user=user,
         arguments=tuple(arguments),
         become=become,
+        password=by_ansible.password if become == "sudo" else None,
         limited=settings.get("connecttimeout", ["none"])[0] not in ("none", "0"),
         unused=_unused(by_ansible),
     )

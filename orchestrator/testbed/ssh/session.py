@@ -46,6 +46,11 @@ class HostLogin:
         """See Login.become."""
         return self.route.become
 
+    @property
+    def password(self) -> str | None:
+        """See Login.password."""
+        return self.route.password
+
     def run(self, command: str, patience: float = 1.0) -> "SshSession":
         """See Login.run. Ansible may use the same connection at the same time."""
         self.route.control.unlink(missing_ok=True)  # left over from an earlier connection, which may be dead
