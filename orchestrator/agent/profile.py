@@ -13,7 +13,7 @@ import subprocess
 import time
 
 from orchestrator.agent.host import AgentError, call, read_text, write_text
-from orchestrator.agent.probes import VIRTUAL_TIME
+from orchestrator.agent.probes import virtual_time
 from orchestrator.agent.processes import PROFILE, new_folder
 
 SAMPLES = "/proc/cpu_samples"
@@ -55,7 +55,7 @@ class LabSamples:
     def __enter__(self):
         write_text(SAMPLES, "0")
         share = BUFFERS_BYTES // 8 // max(1, os.cpu_count() or 1)
-        self.period_ns = VIRTUAL_PERIOD_NS if os.path.exists(VIRTUAL_TIME) else PERIOD_NS
+        self.period_ns = PERIOD_NS if virtual_time() is None else VIRTUAL_PERIOD_NS
         self.begin = "%d %d" % (self.period_ns, min(MOST_WORDS, max(LEAST_WORDS, share)))
         self.start()  # allocates the buffers now rather than in the measured window
         self.stop()
@@ -65,39 +65,64 @@ class LabSamples:
         write_text(SAMPLES, "0")
 
     def start(self):
+        self.before = virtual_time()
         write_text(SAMPLES, self.begin)
         self.began = time.monotonic()
 
     def stop(self):
         self.seconds = time.monotonic() - self.began
         write_text(SAMPLES, "0")
+        self.after = virtual_time()
 
     def result(self):
         """Return the profile; see `folded`."""
         with open(SAMPLES, encoding="ascii", errors="replace") as lines:
             counts, lost_ns = of_lab(lines)
+        if self.before is not None and self.after is not None:
+            counts = completed(counts, lost_ns, busy_between(self.before, self.after))
         names = Symbols(read_text("/proc/kallsyms"))
         named = {}  # type: dict[tuple[int, tuple[str, ...]], list[int]]
         for (cpu, addresses, comm), (weight, seen) in counts.items():
             add(named, (cpu, (comm, *names.chain(addresses))), weight, seen)
-        return folded(named, "lab kernel", lost_ns, self.seconds, self.period_ns)
+        return folded(named, "lab kernel", sum(lost_ns.values()), self.seconds, self.period_ns)
 
 
 def of_lab(lines):
-    """Parse the lab kernel's samples: ({(cpu, addresses, comm): [ns, samples]}, ns of the samples that found no room).
+    """Parse the lab kernel's samples: ({(cpu, addresses, comm): [ns, samples]}, {cpu: ns of those that found no room}).
 
     ``addresses`` is the text of the file: user, or addresses with commas, the innermost first.
     """
     counts = {}  # type: dict[tuple[int, str, str], list[int]]
-    lost_ns = 0
+    lost_ns = {}  # type: dict[int, int]
     for line in lines:
         first, second, rest = line.split(" ", 2)
         if first == "lost":
-            lost_ns += int(rest.split()[1])
+            lost_ns[int(second)] = int(rest.split()[1])
             continue
         addresses, _, comm = rest.rstrip("\n").partition(" ")
         add(counts, (int(first), addresses, comm), int(second), 1)
     return counts, lost_ns
+
+
+def busy_between(before, after):
+    """Return {cpu: ns for which it was busy} between two readings of `virtual_time`."""
+    names = [name for name in after if name.startswith("cpu") and name.endswith("_busy_ns")]
+    return {int(name[3:-8]): after[name] - before.get(name, 0) for name in names}
+
+
+def completed(counts, lost_ns, busy_ns):
+    """Return the counts with what each CPU did after its last sample divided among its samples, by their weight.
+
+    A sample stands for the time before it. With many CPUs that do little, a few percent of the busy time come after the
+    last one. A CPU without samples has none to divide it among. ``busy_ns``: {cpu: ns} in the sampled window.
+    """
+    sampled = {}  # type: dict[int, int]
+    for (cpu, _, _), (weight, _) in counts.items():
+        sampled[cpu] = sampled.get(cpu, 0) + weight
+    factors = {
+        cpu: max(1.0, (busy_ns.get(cpu, 0) - lost_ns.get(cpu, 0)) / weight) for cpu, weight in sampled.items() if weight
+    }
+    return {key: [round(weight * factors.get(key[0], 1.0)), seen] for key, (weight, seen) in counts.items()}
 
 
 def add(counts, key, weight, seen):

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import orchestrator as orch
+from orchestrator.agent import probes
 from orchestrator.agent import profile as agent_profile
 from orchestrator.agent.host import AgentError
-from orchestrator.agent.profile import CUT, Symbols, folded, of_lab, of_perf
+from orchestrator.agent.profile import CUT, Symbols, busy_between, completed, folded, of_lab, of_perf
 from orchestrator.analysis import figures
 from orchestrator.analysis.headline import headline
 from orchestrator.analysis.limits.explain import explain_cell
@@ -48,7 +49,37 @@ def test_what_the_lab_kernel_gives_is_counted_by_cpu_calls_and_task() -> None:
     ]
     counts, lost_ns = of_lab(lines)
     assert counts == {(0, "60002010,60002000", "Web Content"): [1500, 2], (1, "user", "iperf3"): [700, 1]}
-    assert lost_ns == 3000
+    assert lost_ns == {0: 3000, 1: 0}
+
+
+@given(
+    st.dictionaries(
+        st.tuples(st.integers(0, 3), st.sampled_from(["user", "60002010"]), st.just("iperf3")),
+        st.tuples(st.integers(1, 10**7), st.integers(1, 9)).map(list),
+        max_size=8,
+    ),
+    st.dictionaries(st.integers(0, 3), st.integers(0, 10**6)),
+    st.dictionaries(st.integers(0, 3), st.integers(0, 10**8)),
+)
+def test_samples_are_completed_to_what_each_cpu_was_busy_for(
+    counts: dict[tuple[int, str, str], list[int]], lost_ns: dict[int, int], busy_ns: dict[int, int]
+) -> None:
+    told = completed(counts, lost_ns, busy_ns)
+    assert {key: seen for key, (_, seen) in told.items()} == {key: seen for key, (_, seen) in counts.items()}
+    for cpu in range(4):
+        before = [weight for (of, _, _), (weight, _) in counts.items() if of == cpu]
+        after = [weight for (of, _, _), (weight, _) in told.items() if of == cpu]
+        wanted = max(sum(before), busy_ns.get(cpu, 0) - lost_ns.get(cpu, 0)) if before else 0
+        assert sum(after) == pytest.approx(wanted, abs=len(after))
+        # Shares stay; a weight is a whole number.
+        for one, other in zip(before, after, strict=True):
+            assert other * sum(before) == pytest.approx(one * wanted, abs=sum(before))
+
+
+def test_what_cpus_were_busy_for_is_read_from_virtual_time() -> None:
+    before = {"cpus": 2, "virtual_ns": 10, "cpu0_busy_ns": 5, "cpu1_busy_ns": 7}
+    after = {"cpus": 2, "virtual_ns": 30, "cpu0_busy_ns": 25, "cpu1_busy_ns": 7}
+    assert busy_between(before, after) == {0: 20, 1: 0}
 
 
 def test_addresses_get_names() -> None:
@@ -320,9 +351,9 @@ def test_samples_are_further_apart_in_virtual_time(
 ) -> None:
     clock = tmp_path / "virtual_time"
     if virtual:
-        clock.touch()
+        clock.write_text("cpus 1\ncpu0_busy_ns 5\n")
     monkeypatch.setattr(agent_profile, "SAMPLES", str(tmp_path / "cpu_samples"))
-    monkeypatch.setattr(agent_profile, "VIRTUAL_TIME", str(clock))
+    monkeypatch.setattr(probes, "VIRTUAL_TIME", str(clock))
     with agent_profile.LabSamples() as sampler:
         sampler.start()
         period_ns = int((tmp_path / "cpu_samples").read_text().split()[0])
