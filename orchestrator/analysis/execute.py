@@ -24,13 +24,11 @@ from orchestrator.paths import CHECKOUT, cache_home
 from orchestrator.private import Private, private_folder
 from orchestrator.store.files import replace_file
 
-_PATIENCE_S = 600
-_LOOK_AGAIN_S = 0.1
+_PATIENCE_S, _LOOK_AGAIN_S = 600, 0.1
 # Variables of the caller that change which code an interpreter runs.
 _NOT_OURS = ("PYTHONHOME", "PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONWARNINGS", "JUPYTER_CONFIG_PATH")
 _FIGURE_SETTINGS = "matplotlibrc"
-# Modules that papermill and jsonschema import if they are installed, although no notebook here needs them: for IRIs,
-# durations, and Hadoop's files. They take most of the time of importing papermill.
+# Optional modules of papermill and jsonschema that no notebook here needs; they take most of the time of the import.
 _UNUSED = ("rfc3987_syntax", "isoduration", "pyarrow.fs")
 _COMMAND = (sys.executable, "-m", "ipykernel_launcher")
 _LAUNCHER = len(_COMMAND)
@@ -118,6 +116,10 @@ def _execute_and_keep(source: Path, run_dir: Path, place: NotebookHost, managers
     except UserError as error:
         there = f" {output} has it, up to there." if made.is_file() else ""
         raise UserError(f"The notebook {name} {error}.{there}") from error
+    except OSError as error:
+        error.filename = error.filename or str(made)
+        made.unlink(missing_ok=True)  # a full disk may have cut it off
+        raise
     finally:
         if made.is_file():
             _keep(made, source, output)
@@ -125,8 +127,7 @@ def _execute_and_keep(source: Path, run_dir: Path, place: NotebookHost, managers
 
 @functools.cache
 def import_papermill() -> None:
-    """Import papermill without optional modules that it does not need, but with those that its first notebook would
-    import."""
+    """Import papermill without modules that it does not need, but with those that its first notebook would import."""
     blocked = [name for name in _UNUSED if name not in sys.modules]
     sys.modules.update(dict.fromkeys(blocked))  # type: ignore[arg-type]  # importing them fails, which is expected
     try:

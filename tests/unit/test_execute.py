@@ -19,8 +19,9 @@ from orchestrator import paths, private
 from orchestrator.analysis import background, execute
 from orchestrator.analysis.notebooks import KERNEL
 from orchestrator.cli import run as run_module
-from orchestrator.errors import UserError
+from orchestrator.errors import UserError, refusal
 from orchestrator.run.campaign import CampaignSummary
+from tests.unit.no_room import files_of_at_most
 from tests.unit.synthetic_run import write_run
 
 
@@ -178,6 +179,19 @@ def test_a_notebook_that_fails_leaves_the_other_one_whole(tmp_path: Path, notebo
     with pytest.raises(UserError, match=r"The notebook other failed in its cell 2: ZeroDivisionError"):
         execute.execute(["other", "small"], tmp_path)
     assert outputs(tmp_path) == "whole\n"
+
+
+def test_a_full_disk_for_temporary_files_is_told_with_its_place(tmp_path: Path, notebook: Any) -> None:
+    notebook("print('much ' * 40_000)")
+    write_run(tmp_path)
+    with (
+        execute.kernels() as place,
+        files_of_at_most(100_000),
+        pytest.raises(OSError, match=r"small\.executed") as full,
+    ):
+        execute.execute(["small"], tmp_path, place)
+    assert (full.value.errno, not refusal(full.value)) == (errno.EFBIG, False)
+    assert list((tmp_path / "notebooks").iterdir()) == []
 
 
 def test_an_error_beside_the_notebooks_ends_them(tmp_path: Path, notebook: Any) -> None:
