@@ -15,11 +15,14 @@ BEGIN = """
 sysctl -qw net.ipv6.conf.default.accept_dad=0  # nothing waits for addresses to be known as free
 ip link add eth1 type veth peer name far1; ip link add eth2 type veth peer name far2
 ip link set far1 up; ip link set far2 up; ip link set eth1 up; ip link set eth2 up
+# The kernel gives them addresses on its own a moment later.
+for nic in eth1 eth2 far1 far2; do until ip -6 -o address show dev $nic | grep -q fe80; do sleep 0.02; done; done
 """
-# The whole state of a host, except remaining lifetimes and routes that follow from other state.
+# The whole state of a host, except remaining lifetimes, routes that follow from other state, and who was first to give an
+# interface the address that the kernel gives it, the kernel or the agent.
 SHOW = """
 for _ in $(seq 100); do ip -6 address show tentative | grep -q . || break; sleep 0.02; done
-ip -N -d address | grep -v valid_lft | sed 's/LOWERLAYERDOWN/DOWN/'; ip -N -d rule; ip -6 -N -d rule; ip nexthop
+ip -N -d address | grep -v valid_lft | sed 's/LOWERLAYERDOWN/DOWN/; s/ stable-privacy//'; ip -N -d rule; ip -6 -N -d rule; ip nexthop
 ip -4 -N -d route show table all | sort; ip -6 -N -d route show table all | sed 's/expires [0-9]*sec/expires/' | sort
 ip token; ip neigh show nud permanent; ip neigh show nud noarp | grep lladdr.02: || true
 ip neigh show proxy; tc qdisc | sort
@@ -151,14 +154,15 @@ def test_an_interface_comes_back_with_its_own_state_and_sysctls() -> None:
         sysctl -qw net.ipv4.conf.eth1.rp_filter=2 net.ipv6.conf.eth1.accept_ra=0 net.ipv6.conf.eth1.mtu=1380
         sysctl -qw net.ipv6.conf.eth1.stable_secret=2001:db8::7 net.ipv4.neigh.eth1.ucast_solicit=5
         sysctl -qw net.ipv6.conf.eth1.addr_gen_mode=3; ip token set ::77 dev eth2
-        ip link set eth1 down; ip link set eth1 up; ip -6 addr add fe80::77/64 dev eth1
+        ip link set eth1 down; ip link set eth1 up
+        until ip -6 -o addr show dev eth1 | grep -q fe80; do sleep 0.02; done; ip -6 addr add fe80::77/64 dev eth1
         """,
         "eth1",
         "eth2",
     )
     assert found == []
     found = differences("ip link set eth1 down; ip addr add 192.0.2.1/24 dev eth1", "eth1")
-    assert all("qdisc" in line for line in found)  # an interface that is down has none
+    assert [line for line in found if "qdisc" not in line] == [], found  # an interface that is down has none
 
 
 def test_the_networks_of_addresses_have_no_routes_where_they_had_none() -> None:
