@@ -113,7 +113,8 @@ class Comparison:
                 text = f"{differ} of {len(told)} {name} differ by more than noise"
                 said.append(text + (f" (cannot tell for {rest} more)" if rest else ""))
             elif len(frame):
-                said.append(f"no difference could be confirmed or excluded in any of {len(frame)} {name}")
+                where = f"any of {len(frame)} {name}" if len(frame) > 1 else f"the only {name.removesuffix('s')}"
+                said.append(f"no difference could be confirmed or excluded in {where}")
         text = "; ".join(said) or f"there is no {'speed-up' if self.of_different_clocks else 'cell'} to compare"
         text = f"{text[0].upper()}{text[1:]}."
         if self.of_different_clocks:
@@ -280,7 +281,7 @@ def _outcome(p: float, n: int, m: int, boots: int, family: int) -> dict[str, str
     if p <= ALPHA:
         return {"outcome": DIFFERS, "reason": ""}
     if boots < FEWEST_BOOTS and smallest_p(n, m) * family > ALPHA:
-        trials = f"too few trials: of {n} and {m}, none in {family} cells could be told apart"
+        trials = f"too few trials ({n} and {m}) to detect any difference in {family} cell{'s' * (family != 1)}"
         return {"outcome": CANNOT_TELL, "reason": trials}
     return {"outcome": SAME, "reason": ""}
 

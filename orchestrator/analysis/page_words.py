@@ -20,7 +20,7 @@ from orchestrator.analysis.standings import listed
 from orchestrator.paths import CHECKOUT, EXPERIMENTS, KERNEL, as_argument
 from orchestrator.spec.catalog import is_file_name
 from orchestrator.spec.factors import factor_of, ordered
-from orchestrator.spec.variants import UPSTREAM, Described, read_variants
+from orchestrator.spec.variants import OWN, UPSTREAM, Described, read_variants
 from orchestrator.store.clock import duration
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def compared(run: Run) -> str:
     planned = run.planned
     if planned.empty:
         return "The plan has no trial."
-    cores, tunnels = (listed([str(n) for n in sorted({int(n) for n in planned[of]})]) for of in ("cores", "tunnels"))
+    cores, tunnels = (_numbers(planned[f"{of}s"], of) for of in ("core", "tunnel"))
     rounds = count(int(planned["round"].nunique()), "round")
     several = len(run.variants) > 1
     what = f"{listed(run.variants)} {'were compared' if several else 'was measured'}"
@@ -44,8 +44,14 @@ def compared(run: Run) -> str:
     way = where.get(run.topology, run.topology)
     return (
         f"{count(len(run.variants), 'variant')} of {_systems(run)}: {what}, by the {quantity} {way}, with "
-        f"{cores} cores and {tunnels} tunnels, in {rounds}{' in which they alternate' if several else ''}."
+        f"{cores} and {tunnels}, in {rounds}{' in which they alternate' if several else ''}."
     )
+
+
+def _numbers(levels: "pd.Series", of: str) -> str:
+    """Return the different levels of a number of things, such as "1, 2 and 4 cores"."""
+    numbers = listed([str(n) for n in sorted({int(n) for n in levels})])
+    return f"{numbers} {of}{'s' * (numbers != '1')}"
 
 
 def _in_words(quantity: Quantity) -> str:
@@ -101,7 +107,8 @@ def _built(variant: Mapping[str, Any]) -> str:
         settings = variant.get("settings") or {}
         return str(variant.get("is") or ", ".join([system, *map(str, settings.values())]))
     unpatched = variant.get("build") == UPSTREAM
-    module = "unmodified WireGuard" if unpatched else f"our module, build {variant.get('build')}"
+    whose = "own code" if str(variant.get("build")).startswith(OWN) else "our module"
+    module = "unmodified WireGuard" if unpatched else f"{whose}, build {variant.get('build')}"
     polls = "NAPI polls in threads" if variant.get("threaded") else ""
     settings = ", ".join(f"{key} = {value}" for key, value in sorted((variant.get("settings") or {}).items()))
     pinned = "each tunnel's work pinned to a CPU" if variant.get("pinned") else ""

@@ -24,6 +24,7 @@ from orchestrator.spec.systems import SYSTEMS, system_named
 from orchestrator.spec.validation import build
 
 UPSTREAM, MULTITUNNEL = "upstream", "multitunnel"
+OWN = "own-"  # begins the name of a build of a spec's own code
 WIREGUARD = "wireguard"
 SystemName = Annotated[str, WithJsonSchema({"anyOf": [{"enum": list(SYSTEMS.own)}, {"type": "string"}]})]
 # The settings of each of this project's builds, with their values; a user's own code may have others.
@@ -102,7 +103,7 @@ class OwnCode:
         for kind, files in (("patch", self.patches), ("source", self.source)):
             for name, content in files:
                 digest.update(f"\0{kind}\0{name}\0{len(content)}\0".encode() + content)
-        return f"own-{digest.hexdigest()[:12]}"
+        return f"{OWN}{digest.hexdigest()[:12]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ def test_another_computer_changes_throughput_and_not_speed_ups(tmp_path: Path) -
         ({"cores": (1,)}, "only in A"),
         ({"cores": (1, 2, 4)}, "only in B"),
         ({"fate": lambda trial: [] if trial["levels"]["cores"] == 2 else ["ok"]}, "no ok trial in B"),
-        ({"rounds": 2}, "too few trials: of 7 and 2, none in 8 cells"),
+        ({"rounds": 2}, "too few trials (7 and 2) to detect any difference in 8 cells"),
     ],
 )
 def test_what_cannot_be_told_says_why(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:

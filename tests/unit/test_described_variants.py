@@ -27,6 +27,7 @@ INLINE: dict[str, Any] = {
         ("inline", {"threaded": True}, "our module, build multitunnel; NAPI polls in threads; receive = inline"),
         ("inline", {"build": "other"}, "our module, build other; receive = inline"),
         ("mine", {}, "our module, build multitunnel; receive = inline"),
+        ("mine", {"build": "own-0123456789ab", "settings": {}}, "own code, build own-0123456789ab"),
         (
             "threaded",
             {"build": "upstream", "threaded": True, "settings": {}},
