@@ -18,11 +18,12 @@ ip link set far1 up; ip link set far2 up; ip link set eth1 up; ip link set eth2 
 # The kernel gives them addresses on its own a moment later.
 for nic in eth1 eth2 far1 far2; do until ip -6 -o address show dev $nic | grep -q fe80; do sleep 0.02; done; done
 """
-# The whole state of a host, except remaining lifetimes, routes that follow from other state, and who was first to give an
-# interface the address that the kernel gives it, the kernel or the agent.
+# The whole state of a host, except remaining lifetimes, routes that follow from other state, and whether the kernel or
+# the agent was first to give an interface its own address.
 SHOW = """
 for _ in $(seq 100); do ip -6 address show tentative | grep -q . || break; sleep 0.02; done
-ip -N -d address | grep -v valid_lft | sed 's/LOWERLAYERDOWN/DOWN/; s/ stable-privacy//'; ip -N -d rule; ip -6 -N -d rule; ip nexthop
+ip -N -d address | grep -v valid_lft | sed 's/LOWERLAYERDOWN/DOWN/; s/ stable-privacy//'
+ip -N -d rule; ip -6 -N -d rule; ip nexthop
 ip -4 -N -d route show table all | sort; ip -6 -N -d route show table all | sed 's/expires [0-9]*sec/expires/' | sort
 ip token; ip neigh show nud permanent; ip neigh show nud noarp | grep lladdr.02: || true
 ip neigh show proxy; tc qdisc | sort
