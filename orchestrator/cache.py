@@ -21,7 +21,7 @@ from orchestrator.hashing import hash_files
 from orchestrator.learned import learn, learned
 from orchestrator.listing import entries, sources_below
 from orchestrator.locks import lock
-from orchestrator.paths import cache_home
+from orchestrator.paths import cache_home, is_utf_8
 from orchestrator.private import odd_characters
 from orchestrator.progress import Progress
 from orchestrator.store.files import replace_file, to_json, try_lock
@@ -92,11 +92,13 @@ def _clear_abandoned(kind: str) -> None:
 
 
 def refuse_odd_path() -> None:
-    """Raise TestbedError if the cache's path has a character that make or a lab machine takes for a separator."""
+    """Raise TestbedError if the cache's path has a character that make or a lab machine takes for a separator, or is
+    not UTF-8."""
     if odd := odd_characters(cache_home()):
+        why = "make and User-Mode Linux take for a separator" if is_utf_8(odd) else "is not UTF-8"
         raise TestbedError(
-            f"The lab cannot be built or booted from {cache_home()}: its path has {odd!r} in it, which make and "
-            "User-Mode Linux take for a separator. Name another folder in XDG_CACHE_HOME."
+            f"The lab cannot be built or booted from {cache_home()}: its path has {odd!r} in it, which {why}. Name "
+            "another folder in XDG_CACHE_HOME."
         )
 
 

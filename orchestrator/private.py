@@ -34,8 +34,10 @@ class Private:
 
 
 def odd_characters(path: Path | str) -> str:
-    """Return, without duplicates, the characters of a path that programs of the lab take for separators."""
-    return "".join(dict.fromkeys(character for character in str(path) if character in _SEPARATORS))
+    """Return, without duplicates, the characters of a path that programs of the lab take for separators, and those that
+    stand for bytes that are not UTF-8."""
+    odd = (character for character in str(path) if character in _SEPARATORS or "\ud800" <= character <= "\udfff")
+    return "".join(dict.fromkeys(odd))
 
 
 def bases() -> list[Path]:

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -187,3 +188,14 @@ def test_estimates_of_something_else_teach_nothing(home: Path, text: str) -> Non
     learn("lab-disk", 2.0)
     assert learned("lab-disk") == 2.0
     assert learned("x") == (3 if "x" in text else None)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("a:b", "':' in it, which make"), ("caf\udce9", r"'\udce9' in it, which is not")]
+)
+def test_a_path_from_which_no_lab_is_built_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, says: str
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
+    with pytest.raises(TestbedError, match=re.escape(says)):
+        cache.refuse_odd_path()

@@ -87,6 +87,7 @@ def test_without_sockets_anywhere_it_is_where_temporary_files_are(
 def test_the_characters_that_programs_of_the_lab_do_not_take() -> None:
     assert odd_characters(Path("/a b/c,d e")) == " ,"
     assert odd_characters(Path("/home/josé/x-1_2.3+4@5")) == ""
+    assert odd_characters(Path("/home/jos\udce9")) == "\udce9"
 
 
 def test_the_folder_for_sockets_is_one_of_the_process_and_goes_with_it(temporary: Path) -> None:
