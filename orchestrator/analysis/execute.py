@@ -82,11 +82,10 @@ def executing(names: Sequence[str | Path], run_dir: Path, place: NotebookHost | 
         yield
         return
     managers: list[Any] = []
-    at_a_time = min(len(sources), len(os.sched_getaffinity(0)))
     with (
         kernels() if place is None else contextlib.nullcontext(place) as place,
         # In threads: in the main thread nbclient would handle signals, and Ctrl-C would look like a dead kernel.
-        ThreadPoolExecutor(at_a_time, "notebook") as threads,
+        ThreadPoolExecutor(min(len(sources), len(os.sched_getaffinity(0))), "notebook") as threads,
     ):
         import_papermill()  # once, not in several threads
         begun = [threads.submit(_execute_and_keep, source, run_dir, place, managers) for source in sources]
@@ -293,8 +292,9 @@ def _set(variables: dict[str, str | None]) -> None:
 
 
 def _font_cache(folder: Path) -> Path:
-    """Return the folder of matplotlib's list of fonts, which takes seconds to make; ``folder`` if there is no home."""
-    try:
-        return cache_home() / "matplotlib"
-    except UserError:
-        return folder / "matplotlib"
+    """Return the folder of the list of fonts, which takes seconds to make: in the cache, or else in ``folder``."""
+    with contextlib.suppress(UserError, OSError):
+        (found := cache_home() / "matplotlib").mkdir(parents=True, exist_ok=True)
+        if os.access(found, os.W_OK):
+            return found
+    return folder / "matplotlib"

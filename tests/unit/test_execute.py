@@ -260,6 +260,17 @@ def test_without_a_home_folder_there_is_one_while_notebooks_are_executed(monkeyp
     assert "HOME" not in os.environ
 
 
+@pytest.mark.parametrize("cache", ["/dev/null", "a file"])
+def test_fonts_are_listed_elsewhere_where_the_cache_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: str
+) -> None:
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / cache))
+    monkeypatch.delenv("MPLCONFIGDIR", raising=False)
+    with execute.kernels() as place:
+        assert os.environ["MPLCONFIGDIR"] == str(place.private.path / "matplotlib")
+
+
 def test_a_figure_whose_error_finds_no_space_either_is_told(tmp_path: Path) -> None:
     drawings = background.Drawings(tmp_path / "drawings")
     drawings.check()
