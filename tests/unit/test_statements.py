@@ -394,6 +394,7 @@ _TWO_CORES = r"two cores of a shared virtual machine \(AMD EPYC, Zen 4\)"
 ELSEWHERE: dict[tuple[str, str], str | Measured] = {
     ("README.md", "Two commands"): _SETTING,
     ("docs/install.md", "In a checkout"): _SETTING,
+    ("docs/install.md", "With pip or pipx"): _SETTING,
     ("docs/glossary.md", "Results"): _SETTING,
     ("docs/explain.md", "Where the time goes: profiles"): Measured("one trial each", "virtual time"),
     ("docs/experiments.md", "Cost at the same load"): _SETTING,
