@@ -13,7 +13,7 @@ pytestmark = pytest.mark.lab
 @pytest.mark.parametrize(("virtual", "most"), [(False, 0.05), (True, 0.02)])
 def test_samples_add_up_to_the_busy_time_and_follow_calls(virtual: bool, most: float) -> None:
     with machine(4, virtual=virtual) as guest:
-        found: dict[str, Any] = guest.program("samples", 2, 200000)
+        found: dict[str, Any] = guest.program("samples", 4, 400000)
         assert len(found["refused"]) == 5
         for cpu in ("0", "1"):
             assert found["busy_s"][cpu] > 0.9 * found["seconds"]
@@ -37,7 +37,7 @@ def test_samples_add_up_to_the_busy_time_and_follow_calls(virtual: bool, most: f
 
 def test_what_finds_no_room_is_counted() -> None:
     with machine(2, virtual=True) as guest:
-        found: dict[str, Any] = guest.program("samples", 1, 2000)
+        found: dict[str, Any] = guest.program("samples", 4, 2000)
         assert found["lost_s"]["0"] > 0
         for cpu in ("0", "1"):
             both = found["sampled_s"][cpu] + found["lost_s"][cpu]
