@@ -123,7 +123,7 @@ class Hosts:
 
 
 class TestbedOnHosts:
-    """What opened testbeds have in common: a name, a lease while they are used, and hosts with agents.
+    """Base of opened testbeds: it has their name, their lease while they are used, and their hosts with agents.
 
     ``what``: what a host is called in figures; ``wait``: wait for another run that uses the testbed.
     """

@@ -20,8 +20,6 @@ from orchestrator.testbed.login import ANSWER_TIMEOUT_S, BECOME, BECOME_BY_PASSW
 Answer = TypeVar("Answer")
 
 _ASKS = ("a password is required", "a terminal is required", "no tty present", "Authorization required")
-
-
 _WRONG = ("incorrect password attempt", "no password was provided", "incorrect authentication attempt")
 
 

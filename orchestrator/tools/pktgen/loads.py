@@ -92,7 +92,7 @@ def paces(
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What runs beside a load.
+    """Measurements that are made while a load is offered.
 
     ``echoes``: the round trips that the sender times, as the agent's `Echoes` takes them; ``probed``: whether the
     spec's probes run; ``profiled``: whether CPUs are profiled, into profile.json.
