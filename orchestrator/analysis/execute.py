@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Headless execution of notebooks in this interpreter, independent of the user's own Jupyter."""
+"""Headless execution of notebooks, and what is stored of them in a run."""
 
 import contextlib
 import functools
@@ -8,54 +8,24 @@ import logging
 import os
 import sys
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from orchestrator import paths
 from orchestrator.analysis.background import Drawings, with_pictures
-from orchestrator.analysis.forks import ForkServer
+from orchestrator.analysis.notebook_host import NotebookHost, kernels
 from orchestrator.analysis.notebooks import executable, notebook_sources
 from orchestrator.errors import UserError
-from orchestrator.paths import CHECKOUT, cache_home
-from orchestrator.private import Private, private_folder
 from orchestrator.store.files import replace_file
 
-_PATIENCE_S, _LOOK_AGAIN_S = 600, 0.1
-# Variables of the caller that change which code an interpreter runs.
-_NOT_OURS = ("PYTHONHOME", "PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONWARNINGS", "JUPYTER_CONFIG_PATH")
-_FIGURE_SETTINGS = "matplotlibrc"
-# Optional modules of papermill and jsonschema that no notebook here needs; they take most of the time of the import.
+_PATIENCE_S = 600
+_LOOK_AGAIN_S = 0.1
+# Modules that papermill and jsonschema import if they are installed, although no notebook here needs them: for IRIs,
+# durations, and Hadoop's files. They take most of the time of importing papermill.
 _UNUSED = ("rfc3987_syntax", "isoduration", "pyarrow.fs")
-_COMMAND = (sys.executable, "-m", "ipykernel_launcher")
-_LAUNCHER = len(_COMMAND)
 _ENGINE = "orch"  # the name of an engine of papermill
-
-
-@dataclass(frozen=True)
-class NotebookHost:
-    """A place for executing notebooks. ``private``: a folder that only this process reads; ``server``: the fork server
-    of their kernels; ``variables``: the environment of the kernels, in addition to this process's own."""
-
-    private: Private
-    server: ForkServer
-    variables: Mapping[str, str]
-
-
-@contextlib.contextmanager
-def kernels(variables: Mapping[str, str] = MappingProxyType({})) -> Iterator[NotebookHost]:
-    """Context manager that yields a place for notebooks. Its fork server starts at once."""
-    with private_folder("notebook", sockets=True) as private, _private_jupyter(private.path):
-        # Matplotlib uses the first settings that it finds: these, which are empty, and not those in the user's folders.
-        (private.path / _FIGURE_SETTINGS).touch()
-        server = ForkServer(os.environ, private.path)
-        try:
-            yield NotebookHost(private, server, variables)
-        finally:
-            server.close()
 
 
 def execute(names: Sequence[str | Path], run_dir: Path, place: NotebookHost | None = None) -> None:
@@ -82,10 +52,11 @@ def executing(names: Sequence[str | Path], run_dir: Path, place: NotebookHost | 
         yield
         return
     managers: list[Any] = []
+    at_a_time = min(len(sources), len(os.sched_getaffinity(0)))
     with (
         kernels() if place is None else contextlib.nullcontext(place) as place,
         # In threads: in the main thread nbclient would handle signals, and Ctrl-C would look like a dead kernel.
-        ThreadPoolExecutor(min(len(sources), len(os.sched_getaffinity(0))), "notebook") as threads,
+        ThreadPoolExecutor(at_a_time, "notebook") as threads,
     ):
         import_papermill()  # once, not in several threads
         begun = [threads.submit(_execute_and_keep, source, run_dir, place, managers) for source in sources]
@@ -126,7 +97,8 @@ def _execute_and_keep(source: Path, run_dir: Path, place: NotebookHost, managers
 
 @functools.cache
 def import_papermill() -> None:
-    """Import papermill without modules that it does not need, but with those that its first notebook would import."""
+    """Import papermill without optional modules that it does not need, but with those that its first notebook would
+    import."""
     blocked = [name for name in _UNUSED if name not in sys.modules]
     sys.modules.update(dict.fromkeys(blocked))  # type: ignore[arg-type]  # importing them fails, which is expected
     try:
@@ -171,19 +143,13 @@ def _execute(source: Path, made: Path, folder: Path, place: NotebookHost, manage
     from traitlets.config import Config
 
     logging.getLogger("papermill").addHandler(logging.NullHandler())  # the error has the cause
-    # Sockets in the file system, which no other user can reach; without them, ports, with a key for messages.
-    ipc = {"transport": "ipc", "ip": str(place.private.path / f"kernel-{source.stem}")}
-    # It contains the key. Jupyter would leave it in the user's temporary files if this process were killed.
-    connection = {"connection_file": str(place.private.path / f"{source.stem}.connection.json")}
     drawings = Drawings(place.private.path / f"{source.stem}.drawings")
 
     class Provisioner(LocalProvisioner):
         """Lets the server fork a kernel; its parent would start a program."""
 
         async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
-            self.process: Any = place.server.kernel(
-                cmd[_LAUNCHER:], {**kwargs["env"], **place.variables, **drawings.variables}, kwargs["cwd"]
-            )
+            self.process: Any = place.start(cmd, {**kwargs["env"], **drawings.variables}, kwargs["cwd"])
             self.pid = self.pgid = self.process.pid
             self.cwd = kwargs["cwd"]
             return self.connection_info
@@ -212,7 +178,7 @@ def _execute(source: Path, made: Path, folder: Path, place: NotebookHost, manage
             start_timeout=_PATIENCE_S,
             execution_timeout=_PATIENCE_S,
             kernel_manager_class=Manager,
-            config=Config({"KernelManager": {**connection, **(ipc if place.private.has_sockets else {})}}),
+            config=Config({"KernelManager": place.connection(source.stem)}),
         )
         drawings.check()
     except PapermillExecutionError as error:
@@ -246,55 +212,3 @@ def _keep(made: Path, source: Path, output: Path) -> None:
     notebook = json.loads(made.read_bytes())
     notebook["metadata"].setdefault("papermill", {}).update(input_path=source.name, output_path=output.name)
     replace_file(output, with_pictures(json.dumps(notebook, indent=1, ensure_ascii=False)) + "\n")
-
-
-@contextlib.contextmanager
-def _private_jupyter(folder: Path) -> Iterator[None]:
-    """Yield an environment in which the kernel `python3` is this interpreter and no user's configuration interferes.
-
-    A kernelspec of that name in the home directory may belong to another Python, and startup files of IPython could do
-    anything. The folders of Jupyter and IPython are in ``folder``, so that a read-only home is no obstacle either.
-    """
-    kernel = folder / "data" / "kernels" / "python3"
-    kernel.mkdir(parents=True)
-    spec = {
-        "argv": [*_COMMAND, "-f", "{connection_file}", "--log-level=CRITICAL"],
-        "display_name": "Python 3",
-        "language": "python",
-    }
-    (kernel / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
-    changes: dict[str, str | None] = {
-        **dict.fromkeys(_NOT_OURS),
-        "JUPYTER_PATH": str(folder / "data"),
-        "JUPYTER_DATA_DIR": str(folder / "user"),
-        "JUPYTER_CONFIG_DIR": str(folder / "config"),
-        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
-        "IPYTHONDIR": str(folder / "ipython"),
-        "MPLCONFIGDIR": os.environ.get("MPLCONFIGDIR") or str(_font_cache(folder)),
-        "PYTHONPATH": str(CHECKOUT),
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        **({"HOME": str(folder)} if os.path.expanduser("~") == "~" else {}),  # some packages cannot be imported without
-    }
-    before = {name: os.environ.get(name) for name in changes}
-    _set(changes)
-    try:
-        yield
-    finally:
-        _set(before)
-
-
-def _set(variables: dict[str, str | None]) -> None:
-    for name, value in variables.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
-
-
-def _font_cache(folder: Path) -> Path:
-    """Return the folder of the list of fonts, which takes seconds to make: in the cache, or else in ``folder``."""
-    with contextlib.suppress(UserError, OSError):
-        (found := cache_home() / "matplotlib").mkdir(parents=True, exist_ok=True)
-        if os.access(found, os.W_OK):
-            return found
-    return folder / "matplotlib"

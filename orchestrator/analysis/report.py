@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import paths
-from orchestrator.analysis.execute import execute, import_papermill, kernels
+from orchestrator.analysis.execute import execute, import_papermill
+from orchestrator.analysis.notebook_host import kernels
 from orchestrator.analysis.notebooks import WITH_PDF, notebook_sources
 from orchestrator.analysis.stored import own_notebooks, stored_file
 from orchestrator.errors import UserError, refusal

@@ -17,6 +17,7 @@ import pytest
 
 from orchestrator import paths, private
 from orchestrator.analysis import background, execute
+from orchestrator.analysis.notebook_host import kernels
 from orchestrator.analysis.notebooks import KERNEL
 from orchestrator.cli import run as run_module
 from orchestrator.errors import UserError, refusal
@@ -185,7 +186,7 @@ def test_a_full_disk_for_temporary_files_is_told_with_its_place(tmp_path: Path, 
     notebook("print('much ' * 40_000)")
     write_run(tmp_path)
     with (
-        execute.kernels() as place,
+        kernels() as place,
         files_of_at_most(100_000),
         pytest.raises(OSError, match=r"small\.executed") as full,
     ):
@@ -247,28 +248,6 @@ def test_a_background_drawing_that_finds_no_space_is_a_sentence_without_a_traceb
     with pytest.raises(UserError, match=r"failed in drawing drawn\.png: No space left on device\. .* try again\. /"):
         execute.execute(["small"], tmp_path)
     assert "Traceback" not in capfd.readouterr().err
-
-
-def test_without_a_home_folder_there_is_one_while_notebooks_are_executed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unknown(user: int) -> Any:
-        raise KeyError(user)
-
-    monkeypatch.delenv("HOME")
-    monkeypatch.setattr("pwd.getpwuid", unknown)
-    with execute.kernels() as place:
-        assert os.environ["HOME"] == str(place.private.path)
-    assert "HOME" not in os.environ
-
-
-@pytest.mark.parametrize("cache", ["/dev/null", "a file"])
-def test_fonts_are_listed_elsewhere_where_the_cache_cannot_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: str
-) -> None:
-    (tmp_path / "a file").touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / cache))
-    monkeypatch.delenv("MPLCONFIGDIR", raising=False)
-    with execute.kernels() as place:
-        assert os.environ["MPLCONFIGDIR"] == str(place.private.path / "matplotlib")
 
 
 def test_a_figure_whose_error_finds_no_space_either_is_told(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.analysis.execute import kernels
 from orchestrator.analysis.forks import ForkServer, serve
+from orchestrator.analysis.notebook_host import kernels
 from orchestrator.errors import UserError
 
 
