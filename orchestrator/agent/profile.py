@@ -17,7 +17,7 @@ from orchestrator.agent.probes import virtual_time
 from orchestrator.agent.processes import PROFILE, new_folder
 
 SAMPLES = "/proc/cpu_samples"
-PERIOD_NS = 1009000  # about 1 ms, and not a divisor of a tick
+PERIOD_NS = 4019000  # about 4 ms, and no multiple of a tick; every 1 ms costs 3 % in the lab (benchmarks/profiling.py)
 # In virtual time samples are taken in the ticks of the lab's host, 100 to 1000 a second: in each tick at 100 and 250 a
 # second, in every fourth at 1000.
 VIRTUAL_PERIOD_NS = 3011000
