@@ -57,6 +57,7 @@ def plan(
     from orchestrator.kernel.variants import shipped
     from orchestrator.plan import make_plan
     from orchestrator.spec import load_experiment, members_of
+    from orchestrator.spec.selection import Selection
     from orchestrator.testbed.choice import choose_testbed
     from orchestrator.testbed.pool import look, pool_capabilities
 
@@ -73,7 +74,8 @@ def plan(
         for part in _json_parts(planned, learned, able):
             sys.stdout.write(part)
     else:
-        _show(planned, learned, able, experiment.factors.variant, probes_sentence(experiment))
+        variants = Selection(experiment.factors, extras=experiment.include).variants
+        _show(planned, learned, able, variants, probes_sentence(experiment))
         if trials:
             _list_trials(planned)
 
@@ -230,7 +232,7 @@ def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities", variants: S
             str(block.cores),
             *([block.settings_text] if prepared else []),
             *([str(block.boot)] if rule.boots > 1 and roomy else []),
-            ", ".join(sorted({trial.levels.variant for trial in measured}, key=list(variants).index)),
+            ", ".join(sorted({trial.levels.variant for trial in measured}, key=variants.index)),
             ", ".join(map(str, sorted({trial.levels.tunnels for trial in measured}))),
             span(str(rule.min), str(measured[-1].round)),
             span(str(first.trials), str(part.trials)),

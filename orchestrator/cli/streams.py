@@ -3,6 +3,7 @@
 
 import codecs
 import errno
+import fcntl
 import io
 import os
 import select
@@ -18,12 +19,14 @@ _NOBODY_READS = (errno.EPIPE, errno.EIO, errno.ENXIO)  # the reader has ended, t
 def prepare() -> None:
     """Make the streams usable, drop sizes that no terminal has, and let SIGTERM and SIGHUP act as Ctrl-C does.
 
-    Closed streams lead to /dev/null, a stream without a reader stops nothing, and characters that its encoding lacks
-    become question marks.
+    Streams that are closed, or open for the other direction, lead to /dev/null; a stream without a reader stops
+    nothing, and characters that its encoding lacks become question marks.
     """
-    for fd in (0, 1, 2):
+    for fd, unfit in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_RDONLY)):
         try:
-            os.fstat(fd)
+            if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == unfit:
+                os.close(fd)
+                raise OSError
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free: this one
     codecs.register_error("orch", _nearest)
@@ -41,9 +44,10 @@ def _is_size(text: str) -> bool:
 def interrupt_on_signals() -> None:
     """Let SIGTERM and SIGHUP act as Ctrl-C does, so that everything is cleaned up.
 
-    A signal that the caller ignores stays ignored (nohup). A second SIGHUP, as a closing terminal sends, does not
-    disturb the clean-up.
+    A signal that the caller ignores stays ignored (nohup), except SIGCHLD: the exit statuses of programs would be lost,
+    and read as success. A second SIGHUP, as a closing terminal sends, does not disturb the clean-up.
     """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
     def interrupt(number: int, frame: object) -> None:
         if number == signal.SIGHUP:

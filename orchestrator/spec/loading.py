@@ -15,7 +15,7 @@ from orchestrator.spec.document import Items, Mapping, Node, Scalar, parse, read
 from orchestrator.spec.experiment import Experiment
 from orchestrator.spec.host_settings import settings_paths, unfit_settings
 from orchestrator.spec.models import models_of
-from orchestrator.spec.overrides import merged, read_override, refuse_into_values, with_first_levels, with_tier
+from orchestrator.spec.overrides import merged, name_of, read_override, refuse_into_values, with_first_levels, with_tier
 from orchestrator.spec.own_claims import is_own_claims_file, read_own_claims
 from orchestrator.spec.own_files import own_files_of_spec
 from orchestrator.spec.own_tools import files_of_spec
@@ -70,7 +70,7 @@ def load_experiment(path: Path | str, tier: str | None = None, overrides: Sequen
     for layer in spelled:
         problems = layer.as_written(problems)
     if problems or experiment is None:
-        raise SpecError(f"{file} with {' '.join(f'--set {text}' for text in overrides)}", problems)
+        raise SpecError(f"{file} with {' '.join(map(name_of, overrides))}", problems)
     experiment = experiment.with_traffic(tool.applied(experiment.traffic))
     experiment = experiment.with_files(files).with_own_files(own_files)
     return experiment.with_origin(file, source.text, chosen, overrides, own)

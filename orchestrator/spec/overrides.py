@@ -10,6 +10,7 @@ from orchestrator.spec.varied import OF_TUNNELS
 
 # Keys that describe the tier itself, and are not carried over to the experiment.
 _OWN_OF_TIER = ("description",)
+_LONGEST_NAMED = 80
 _FIXED = {
     "tiers": "--set is applied after the tier. Set the value directly, for instance repetitions=3",
     "default_tier": "Choose a tier with --tier",
@@ -53,9 +54,15 @@ def with_first_levels(tree: Mapping, schema: type[Traffic]) -> Mapping:
     return Mapping({**tree.entries, "traffic": traffic}, tree.keys, tree.span)
 
 
+def name_of(override: str) -> str:
+    """Return how messages name KEY.PATH=VALUE: in visible characters, and not longer than a line."""
+    short = override if len(override) <= _LONGEST_NAMED else f"{override[:_LONGEST_NAMED]}…"
+    return "--set " + "".join(one if one.isprintable() else ascii(one)[1:-1] for one in short)
+
+
 def read_override(text: str) -> tuple[Mapping, list[Problem]]:
     """Return the tree with the one value of KEY.PATH=VALUE. Raises SpecError if the text does not have this form."""
-    source = SourceText(f"--set {text}", text, is_file=False)
+    source = SourceText(name_of(text), text, is_file=False)
     path, equals, value = text.partition("=")
     whole = Span(source, 0, 0, 0, len(text))
     keys = _keys(path)
@@ -89,12 +96,12 @@ def refuse_into_values(base: Mapping, change: Mapping, text: str) -> None:
         key, inner = next(iter(change.entries.items()))
         if not isinstance(node, Mapping):
             message = 'Lists and single values have no keys. Set the whole value, as in factors.cores="[1, 2]".'
-            raise SpecError(f"--set {text}", [Problem(message, change.keys[key])])
+            raise SpecError(name_of(text), [Problem(message, change.keys[key])])
         if key not in node.entries or not isinstance(inner, Mapping):
             return
         if not inner.entries and isinstance(node.entries[key], Mapping):
             message = f'An empty mapping changes nothing, since the keys of "{key}" stay as they are. Set each of them.'
-            raise SpecError(f"--set {text}", [Problem(message, change.keys[key])])
+            raise SpecError(name_of(text), [Problem(message, change.keys[key])])
         node, change = node.entries[key], inner
 
 

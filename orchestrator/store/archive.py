@@ -276,14 +276,14 @@ def _is_measured(member: PurePosixPath, run: PurePosixPath) -> bool:
 def read_sums(data: bytes, where: Path | str) -> dict[str, str]:
     """Return {file: SHA-256 in lower case} from a list of checksums; the names are relative to the list's folder.
 
-    Accepts the formats of sha256sum and similar tools: text and binary, with ``./``, with ``--tag``, with escaped names
-    and with CRLF line ends. A line about the list itself, which is written before the list is complete, is left out.
-    Raises UserError, with the line's number, if a line has none of these formats.
+    Accepts the formats of sha256sum and similar tools: text and binary, with ``./``, with ``--tag``, with escaped
+    names, with lines that end in CRLF, or in NUL. A line about the list itself, which is written before the list is
+    complete, is left out. Raises UserError, with the line's number, if a line has none of these formats.
     """
     found = {}
     in_utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # as PowerShell writes
     text = data.decode("utf-16", "replace") if in_utf_16 else data.decode("utf-8-sig", "surrogateescape")
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(re.split("[\n\0]", text), 1):
         line = line.removesuffix("\r")
         if not line.strip() or line.startswith("#"):
             continue

@@ -203,7 +203,13 @@ class Scan:
 def _folders(path: str) -> Iterator["os.DirEntry[str]"]:
     try:
         with os.scandir(path) as found:
-            yield from (entry for entry in found if entry.is_dir())
+            for entry in found:
+                if entry.is_dir():
+                    yield entry
+                elif entry.is_symlink() and not os.path.exists(entry.path):
+                    raise UserError(
+                        f"{entry.path} leads nowhere, so that attempts would be left out. Restore its target."
+                    )
     except FileNotFoundError:
         return
     except OSError as error:

@@ -135,6 +135,17 @@ def test_a_trial_that_was_moved_and_linked_is_read(run: Path, tmp_path: Path) ->
     assert len(read_attempts(run)) == number
 
 
+@pytest.mark.parametrize("which", ["trials/*", "trials/*/1"])
+def test_attempts_behind_a_link_that_leads_nowhere_are_not_left_out(run: Path, tmp_path: Path, which: str) -> None:
+    folder = sorted(run.glob(which))[0]
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "unmounted" / "elsewhere")
+    with pytest.raises(UserError, match=f"{folder} leads nowhere, so that attempts would be left out"):
+        read_attempts(run)
+    with pytest.raises(UserError, match=f"{folder} is not a regular file"):
+        export_run(run, tmp_path / "a.zip")
+
+
 def test_walking_names_every_entry_or_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "b" / "c").touch()
@@ -312,6 +323,7 @@ FORMS = {
     "BSD": "{digest} {name}\n",
     "OpenSSL": "SHA2-256({name})= {digest}\n",
     "older OpenSSL": "SHA256({name})= {digest}\n",
+    "--zero": "{digest} *./{name}\0",
     "with itself": "{digest}  ./{name}\nSHA256 (SHA256SUMS) = {empty}\n",
     "with a comment": "# made by hand\n{digest}  {name}\n\n",
 }

@@ -68,6 +68,14 @@ def test_plan_to_read(capsys: Output) -> None:
     assert "3 trials on each side of 12 cells can detect no difference, however large" in capsys.readouterr().out
 
 
+def test_a_plan_has_the_variants_of_further_cells_after_those_of_the_factor(capsys: Output) -> None:
+    further = "include=[{variant: batched, cores: 1, tunnels: 2}, {variant: inline, cores: 1, tunnels: 1}]"
+    levels = ("factors.variant=[vanilla]", "factors.cores=[1]", "factors.tunnels=[1]")
+    arguments = [word for override in (*levels, further) for word in ("--set", override)]
+    assert run_command(["plan", "exp/scaling.yaml", "--tier", "quick", *arguments]) == 0
+    assert " vanilla, batched, inline " in capsys.readouterr().out
+
+
 def test_a_plan_on_a_narrow_terminal_cuts_nothing_off(capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
     for width in (60, 80):
         monkeypatch.setenv("COLUMNS", str(width))

@@ -163,3 +163,15 @@ def test_a_rule_without_effect_is_a_mistake_also_on_the_command_line(tmp_path: P
     assert len(both.exclude) == 1
     (tmp_path / "rule.yaml").write_text(GOOD.replace("cores: [1]", "cores: [1, 2]") + "exclude: [{cores: 2}]\n")
     assert load_experiment(tmp_path / "rule.yaml", overrides=["factors.cores=[1]"])  # the file's rule is for its levels
+
+
+@pytest.mark.parametrize(
+    "override", ["seed=" + "1" * 5000, "description=a\x1b[31m\0\udce9", "traffic.duration=\u202e3s"]
+)
+def test_an_override_is_named_in_short_and_in_characters_that_can_be_seen(tmp_path: Path, override: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_experiment(_good(tmp_path), overrides=[override])
+    for line in str(caught.value).splitlines():
+        assert line.isprintable()
+        assert len(line) < 400
+    assert f"--set {override[:6]}" in str(caught.value)

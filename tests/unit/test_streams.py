@@ -36,6 +36,25 @@ def test_closed_streams_lead_nowhere_also_for_what_it_starts(tmp_path: Path, clo
     assert run_in(f'"$@" {closed}', [sys.executable, "-c", code], tmp_path).returncode == 0
 
 
+@pytest.mark.parametrize("turned", ["1</dev/null", "2</dev/null", "0>/dev/null"])
+def test_streams_for_the_other_direction_lead_nowhere(tmp_path: Path, turned: str) -> None:
+    done = run_in(f'"$@" {turned}', [*ORCH, "--version"], tmp_path)
+    assert (done.returncode, done.stderr) == (0, b"")
+    code = (
+        PREPARED + "print('x', flush=True); print('y', file=sys.stderr, flush=True); sys.exit(sys.stdin.read(1) != '')"
+    )
+    assert run_in(f'"$@" {turned}', [sys.executable, "-c", code], tmp_path).returncode == 0
+
+
+def test_what_programs_end_with_is_known_also_where_the_caller_ignores_that_they_end(tmp_path: Path) -> None:
+    ignoring = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    code = PREPARED + "print(subprocess.run(['sh', '-c', 'exit 7']).returncode)"
+    command = [sys.executable, "-c", ignoring, sys.executable, "-c", code]
+    assert run_in('"$@"', command, tmp_path).stdout == b"7\n"
+
+
 def test_what_an_encoding_lacks_is_a_question_mark_and_a_name_of_a_file_stays(tmp_path: Path) -> None:
     code = PREPARED + "print('a\\u2713b \\udce9')"
     done = run_in('"$@"', [sys.executable, "-c", code], tmp_path, PYTHONIOENCODING="ascii")
