@@ -89,7 +89,8 @@ def refusal(error: OSError) -> UserError | None:
     remedy = _OF_THE_PATH.get(error.errno or 0)
     kind = UserError if remedy else TestbedError
     remedy = remedy or _OF_THE_COMPUTER.get(error.errno or 0)
-    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+    named = error.filename2 or error.filename  # of renaming: the name that was wanted
+    name = os.fsdecode(named) if isinstance(named, str | bytes) else ""
     if remedy is None or (error.errno in _OF_SERVERS and not name):
         return None
     if len(name) > _LONGEST_SHOWN:

@@ -81,7 +81,7 @@ def _private_jupyter(folder: Path) -> Iterator[None]:
         "JUPYTER_CONFIG_DIR": str(folder / "config"),
         "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
         "IPYTHONDIR": str(folder / "ipython"),
-        "MPLCONFIGDIR": os.environ.get("MPLCONFIGDIR") or str(_font_cache(folder)),
+        "MPLCONFIGDIR": str(_font_cache(folder)),
         "PYTHONPATH": str(CHECKOUT),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         **({"HOME": str(folder)} if os.path.expanduser("~") == "~" else {}),  # some packages cannot be imported without
@@ -103,11 +103,12 @@ def _set(variables: dict[str, str | None]) -> None:
 
 
 def _font_cache(folder: Path) -> Path:
-    """Return the folder of matplotlib's list of fonts, which takes seconds to make: one in the cache if that can be
-    written, or else one in ``folder``."""
+    """Return the folder of matplotlib's list of fonts, which takes seconds to make: the user's or one in the cache, or
+    one in ``folder`` if that cannot be written."""
     with contextlib.suppress(UserError, OSError):
-        cached = cache_home() / "matplotlib"
-        cached.mkdir(parents=True, exist_ok=True)
-        if os.access(cached, os.W_OK):
-            return cached
+        chosen = os.environ.get("MPLCONFIGDIR")
+        kept = Path(chosen) if chosen else cache_home() / "matplotlib"
+        kept.mkdir(parents=True, exist_ok=True)
+        if os.access(kept, os.W_OK):
+            return kept
     return folder / "matplotlib"

@@ -59,7 +59,8 @@ def make_report(
             finally:
                 deriving.end()
     except OSError as error:
-        why = str(refusal(error) or f"{error.strerror or error}.")
+        where = f"{error.filename}: " if error.filename else ""
+        why = str(refusal(error) or f"{where}{error.strerror or error}.")
         raise UserError(
             f"The report of {run_dir} cannot be written: {why} `orch report RUN --output FOLDER` draws in a copy of "
             "the run in another folder."

@@ -17,7 +17,7 @@ from typer import main as typer_main
 from typer.core import TyperCommand, TyperGroup
 
 from orchestrator import __version__
-from orchestrator.cli import memory, streams
+from orchestrator.cli import streams, ulimits
 from orchestrator.errors import TestbedError, UserError, refusal
 from orchestrator.garbage import collect_rarely
 
@@ -128,7 +128,7 @@ def run_command(arguments: Sequence[str]) -> int:
             _refuse_empty(arguments)
         if not {"-h", "--help"}.intersection(arguments):
             _refuse_lost_folder()
-            memory.refuse_little(arguments[0] if arguments else "")
+            ulimits.refuse_little(arguments[0] if arguments else "")
         status = typer_main.get_command(app).main(list(arguments), prog_name="orch", standalone_mode=False)
     except UserError as error:
         print(f"orch: {error}", file=sys.stderr)

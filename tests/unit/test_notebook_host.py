@@ -21,12 +21,13 @@ def test_without_a_home_folder_there_is_one_while_notebooks_are_executed(monkeyp
     assert "HOME" not in os.environ
 
 
-@pytest.mark.parametrize("cache", ["/dev/null", "a file"])
-def test_fonts_are_listed_elsewhere_where_the_cache_cannot_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: str
+@pytest.mark.parametrize("variable", ["XDG_CACHE_HOME", "MPLCONFIGDIR"])
+@pytest.mark.parametrize("place", ["/dev/null", "a file"])
+def test_fonts_are_listed_elsewhere_where_their_place_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, place: str
 ) -> None:
     (tmp_path / "a file").touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / cache))
     monkeypatch.delenv("MPLCONFIGDIR", raising=False)
+    monkeypatch.setenv(variable, str(tmp_path / place))
     with kernels() as place:
         assert os.environ["MPLCONFIGDIR"] == str(place.private.path / "matplotlib")

@@ -28,6 +28,19 @@ def test_what_is_no_run_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "is not a run directory" in said
 
 
+@pytest.mark.parametrize("taken", ["figures", "notebooks", "report.html"])
+def test_what_is_in_the_way_of_a_report_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], taken: str
+) -> None:
+    path = write_run(tmp_path, rounds=1, variants=["vanilla"])
+    if taken == "report.html":
+        (path / taken).mkdir()
+    else:
+        (path / taken).touch()
+    assert run_command(["report", str(path)]) == 2
+    assert f"orch: The report of {path} cannot be written: {path / taken}: " in capsys.readouterr().err
+
+
 def test_a_file_of_a_run_is_told_with_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_run(tmp_path, rounds=1, variants=["vanilla"])
     for command in ("report", "verify", "explain"):

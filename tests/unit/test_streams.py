@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli import memory
+from orchestrator.cli import ulimits
 from orchestrator.cli.app import run_command
 from orchestrator.cli.display import LineDisplay
 from orchestrator.cli.run import open_display
@@ -224,20 +224,31 @@ sys.exit(app.run_command(sys.argv[3:]))
 
 @pytest.mark.parametrize("command", ["list", "verify", "compare", "report", "run", "notebook"])
 def test_a_limit_of_the_address_space_is_said_before_a_library_meets_it(tmp_path: Path, command: str) -> None:
-    limit = memory.needed_mib(command) - 1 << 20
+    limit = ulimits.needed_mib(command) - 1 << 20
     done = run_in('"$@"', [sys.executable, "-c", LIMITED, "", str(limit), command, "x"], tmp_path)
     assert (done.returncode, done.stdout) == (3, b"")
     assert done.stderr.startswith(b"orch: `ulimit -v` allows ")
-    assert f"`orch {command}` needs {memory.needed_mib(command)} MiB".encode() in done.stderr
+    assert f"`orch {command}` needs {ulimits.needed_mib(command)} MiB".encode() in done.stderr
     helped = run_in('"$@"', [sys.executable, "-c", LIMITED, "", str(limit), command, "--help"], tmp_path)
     assert helped.returncode == 0, helped.stderr
 
 
 def test_a_run_is_verified_with_no_more_address_space_than_is_said_to_be_needed(tmp_path: Path) -> None:
     run = write_run(tmp_path, rounds=1, cores=(2,), tunnels=(1,))
-    limit = memory.needed_mib("verify") << 20
+    limit = ulimits.needed_mib("verify") << 20
     done = run_in('"$@"', [sys.executable, "-c", LIMITED, "", str(limit), "verify", str(run)], tmp_path)
     assert done.returncode == 4, done.stderr
+
+
+@pytest.mark.parametrize(("soft", "hard", "status"), [(24, 24, 3), (24, 4096, 2)])
+def test_a_limit_of_open_files_is_raised_or_said_before_a_library_meets_it(
+    tmp_path: Path, soft: int, hard: int, status: int
+) -> None:
+    limited = LIMITED.replace("RLIMIT_AS", "RLIMIT_NOFILE").replace("(int(sys.argv[2]),) * 2", f"({soft}, {hard})")
+    done = run_in('"$@"', [sys.executable, "-c", limited, "", "", "report", "x"], tmp_path)
+    assert (done.returncode, done.stdout) == (status, b"")
+    said = f"orch: `ulimit -n` allows {soft} open files, and `orch report` needs {ulimits.DRAWING_FILES}."
+    assert (said in done.stderr.decode()) is (status == 3)
 
 
 def test_threads_that_run_out_are_a_sentence(
