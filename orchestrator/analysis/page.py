@@ -39,12 +39,12 @@ from orchestrator.analysis.profiles.files import FOLDER, file_stem
 from orchestrator.analysis.profiles.flame import flame_graph
 from orchestrator.analysis.profiles.remarks import stage_remarks
 from orchestrator.analysis.quality import quality_notes
-from orchestrator.analysis.readable import number
 from orchestrator.analysis.standings import Standing, standings
 from orchestrator.analysis.virtual import controls, summary
 from orchestrator.errors import UserError
 from orchestrator.listing import ending_in
 from orchestrator.paths import cache_home
+from orchestrator.spec.factors import factor_of
 from orchestrator.store.clock import links_note
 from orchestrator.store.reading import read_stopping
 
@@ -94,7 +94,7 @@ def prepare(run: Run, verdicts: Sequence["ClaimVerdict"]) -> Callable[..., str]:
     )
     quantity = run.quantity
     environment.filters |= page_words.FILTERS
-    environment.filters |= {"value": lambda value: number(None if value is None else value / quantity.scale)}
+    environment.filters |= page_words.filters_of(run)
     template = environment.get_template(_TEMPLATE.name)
     meta = {**dict.fromkeys(_MAY_BE_ABSENT), **run.meta}
     script = _TEMPLATE.with_name("page.js").read_text(encoding="utf-8")
@@ -121,6 +121,7 @@ def prepare(run: Run, verdicts: Sequence["ClaimVerdict"]) -> Callable[..., str]:
         own_claims=own_claims_file(run),
         judged=Counter(verdict.verdict for verdict in verdicts),
         compared=page_words.compared(run),
+        further=[factor_of(path).label for path in run.further_factors],
         described={name: page_words.described(name, (meta.get("variants") or {}).get(name)) for name in run.variants},
         traffic=page_words.traffic_in_words(meta),
         again=page_words.commands_again(meta, run.path),

@@ -5,7 +5,7 @@ import functools
 import math
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from orchestrator.analysis.quantity import Quantity
 from orchestrator.analysis.readable import number
 from orchestrator.analysis.standings import listed
 from orchestrator.paths import CHECKOUT, EXPERIMENTS, KERNEL, as_argument
+from orchestrator.spec import Cell
 from orchestrator.spec.catalog import is_file_name
 from orchestrator.spec.factors import factor_of, ordered
 from orchestrator.spec.variants import OWN, UPSTREAM, Described, read_variants
@@ -25,6 +26,18 @@ from orchestrator.store.clock import duration
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def levels_of(row: Mapping[Any, Any], paths: Iterable[str]) -> list[str]:
+    """Return the levels of further factors in a table's row, as its columns show them; "-" for one that it lacks."""
+    cell = Cell.of(dict(row))
+    return [factor_of(path).show(cell[path]) if path in cell else "-" for path in paths]
+
+
+def settings_of(row: Mapping[Any, Any]) -> list[str]:
+    """Return what distinguishes a table's row beside variant, cores and tunnels, in words: packets of 64 B; bitrate
+    100 Mbit/s."""
+    return Cell.of(dict(row)).words()[3:]
 
 
 def compared(run: Run) -> str:
@@ -252,4 +265,15 @@ def coded(text: str) -> Markup:
 FILTERS = {
     **{"number": number, "count_of": count, "kpps": kpps, "percent": percent, "share": share_in_percent},
     **{"whole": whole, "duration": duration_in_words, "limit": limit, "recorded": recorded, "coded": coded},
+    "settings": settings_of,
 }
+
+
+def filters_of(run: Run) -> dict[str, Callable[..., Any]]:
+    """Return the filters that depend on the run: a value in the page's unit, and a row's levels of further
+    factors."""
+    scale, paths = run.quantity.scale, run.further_factors
+    return {
+        "value": lambda value: number(None if value is None else value / scale),
+        "levels": functools.partial(levels_of, paths=paths),
+    }

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
+from typer import _completion_shared
 from typer import main as typer_main
 from typer.core import TyperCommand, TyperGroup
 
@@ -98,6 +99,12 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+# zsh loads Typer's script at the first Tab, when it must complete as well as define how.
+_completion_shared._completion_scripts["zsh"] += (
+    'if [[ $zsh_eval_context[-1] == loadautofunc ]]; then %(complete_func)s "$@"; fi\n'
 )
 
 

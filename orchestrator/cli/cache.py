@@ -77,6 +77,7 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace the archive if it exists.")] = False,
 ) -> None:
     """Write the built lab to one archive, so that another computer can run it without building."""
+    from orchestrator.cli.run import open_display
     from orchestrator.testbed.uml.archive import LIMIT_BYTES, export_archive
     from orchestrator.testbed.uml.disk import bootable_products
 
@@ -85,7 +86,8 @@ def export(
     if target.exists() and not force:
         raise UserError(f"{target} already exists. Name another file, or use --force to replace it.")
     products = bootable_products()
-    size = export_archive(products, target)
+    with open_display("uml") as display:
+        size = export_archive(products, target, display)
     print(f"{target}: {size / 2**20:.1f} MiB, {len(products)} products.")
     print(f"Its line for kernel/lab/prebuilt.sha256: {sha256_of(target)}  {target.name}")
     if size > LIMIT_BYTES:
@@ -114,14 +116,13 @@ def import_(
     The SHA-256 of an archive at an address must be given or pinned in the checkout. That of a file is checked only if
     it is given: import no file that you would not run.
     """
+    from orchestrator.cli.run import open_display
     from orchestrator.testbed.uml.archive import import_archive
     from orchestrator.testbed.uml.prebuilt import fetch, is_address, refuse_other, wanted_digests
 
     digests = {} if sha256 is None and not is_address(source) else wanted_digests(sha256)
     with tempfile.TemporaryDirectory(prefix="orch-import-") as name:
         if is_address(source):
-            from orchestrator.cli.run import open_display
-
             file = Path(name) / "archive"
             with open_display("uml") as display:
                 matched = fetch(source, file, digests, display)

@@ -50,6 +50,12 @@ def test_other_shells_get_what_they_ask_for(shell: str) -> None:
     assert "orch" in said("--show-completion", shell, **NAMED)
 
 
+def test_zsh_completes_at_the_first_tab_too() -> None:
+    defines, _, at_once = said("--show-completion", "zsh", **NAMED).partition("compdef _orch_completion orch")
+    assert "_orch_completion()" in defines
+    assert 'loadautofunc ]]; then _orch_completion "$@"; fi' in at_once
+
+
 def test_completion_is_installed_where_the_shell_looks(tmp_path: Path) -> None:
     # With a further command, the shell remains the program's parent, which looks for it there.
     command = [shutil.which("bash") or "bash", "-c", f"{ORCH} --install-completion; exit $?"]

@@ -2,6 +2,7 @@
 """Keys of the spec as factors: from a spec with five factors to its tables, figures, page and archive."""
 
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -280,6 +281,13 @@ def test_page_summary_headline_claims_and_archive_take_it(
     assert list(verdicts) == []  # no claim is about these factors
     page = render(run, run_folder, verdicts)
     assert "MSS 1300 B" in page
+    table = page.partition('aria-labelledby="throughput"')[2].partition("</table>")[0]
+    headings = re.findall(r"<th(?: [^>]*)?>(.*?)</th>", table)
+    assert headings[:5] == ["cores", "tunnels", "MSS", "streams", "variant"]
+    rows = [
+        re.sub(r"<[^>]*>", " ", row).split("\n")[0] for row in re.findall(r"<tr[^>]*>\s*(<td.*?)</tr>", table, re.S)
+    ]
+    assert len(set(rows)) == 18
     assert "No claim is about what this run measured and varied." in page
     assert "inline" in headline(run).verdict
     print_summary(run_folder)

@@ -21,14 +21,17 @@ from orchestrator.hashing import sha256_of
 from orchestrator.listing import files_below
 from orchestrator.locks import lock
 from orchestrator.paths import cache_home
+from orchestrator.progress import Progress, Silent
 from orchestrator.store.files import to_json
 
 LIMIT_BYTES = 60 * 2**20
 
 
-def export_archive(products: Sequence[cache.Product], target: Path) -> int:
+def export_archive(products: Sequence[cache.Product], target: Path, progress: Progress | None = None) -> int:
     """Write the archive and return its size in bytes. An existing file is replaced only when the new one is
     complete."""
+    progress = progress or Silent()
+    progress.stage(f"Compressing what was built for the lab into {target}")
     root = cache_home()
     with tempfile.TemporaryDirectory(prefix="orch-export-", dir=target.resolve().parent) as name:
         folder = Path(name)
