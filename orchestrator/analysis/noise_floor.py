@@ -52,7 +52,7 @@ def floor_remark(run: Run, key: Cell, effects: Sequence[tuple[str, float]]) -> s
         return ""
     row = rows[0]
     said = f"Noise floor: {in_words(row)}"
-    if not effects:
+    if not effects or row["n"] == 1:  # one pair spans no band
         return f"{said}."
     band = f"{row['floor_low']:.2f} to {row['floor_high']:.2f}"
     inside = [name for name, ratio in effects if row["floor_low"] <= ratio <= row["floor_high"]]

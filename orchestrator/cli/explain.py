@@ -24,6 +24,7 @@ def explain(
     """
     from orchestrator.analysis.dataset import load
     from orchestrator.analysis.limits.explain import cell_named, explain_cell, explain_run, no_samples
+    from orchestrator.cli.consoles import output
     from orchestrator.cli.runs import chosen_run
     from orchestrator.errors import UserError
 
@@ -38,10 +39,7 @@ def explain(
             raise UserError(no_samples(found))
         other = None if against is None else cell_named(found, against, known)
         lines = explain_cell(found, cell_named(found, cell, known), other)
-    print(found.title)
-    for sentence in found.virtual_time.notes if found.virtual_time else ():
-        print(sentence)
-    print()
-    for line in lines:
-        print(line)
+    console = output()
+    for line in (found.title, *(found.virtual_time.notes if found.virtual_time else ()), "", *lines):
+        console.print(line, soft_wrap="/" in line)  # a path stays whole
     return 0

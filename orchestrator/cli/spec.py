@@ -180,34 +180,31 @@ def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities", variants: S
         markup=True,
     )
     if clock := clock_sentence(planned, able):
-        console.print(f"{clock} Expected times are wall-clock times.", soft_wrap=True)
+        console.print(f"{clock} Expected times are wall-clock times.")
     order = f"seed {planned.seed}" if planned.order == "random" else "in the order of the spec"
     console.print(
         "Every block starts with baselines without a tunnel, one for each number of tunnels. Order of cells within a "
         f"round: {order}.",
-        soft_wrap=True,
     )
     if further := _further(planned):
-        console.print(f"Also varied within each round: {further}.", soft_wrap=True)
+        console.print(f"Also varied within each round: {further}.")
     prepared = any(block.settings_text for block in planned.blocks)
     if prepared:
         console.print(
             "Each combination of cores and settings has blocks of its own, because the hosts are prepared for it, "
             f"which takes about {duration(lessons.prepare_s)} each time.",
-            soft_wrap=True,
         )
     if again := {trial.levels.variant for trial in planned.iterate() if trial.kind == NOISE_FLOOR}:
         console.print(f"Each round measures {', '.join(again)} twice at each place, for the noise floor.")
     if probes:
-        console.print(probes, soft_wrap=True)
+        console.print(probes)
     if boots := boots_sentence(planned, able):
-        console.print(boots, soft_wrap=True)
+        console.print(boots)
     if rule.width is not None:
         what = "median" if rule.reference is None else f"ratio to {rule.reference}"
         console.print(
             f"Each block has at least {rule.min} rounds, and at most {rule.max}. It ends when the interval of every "
             f"cell's {what} is at most {rule.width:.1%} of the median wide.".replace("%", " %"),
-            soft_wrap=True,
         )
     roomy = console.width >= 80
     table = Table(show_footer=True, box=SIMPLE, padding=(0, 1, 0, 0), show_edge=roomy)
@@ -245,13 +242,12 @@ def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities", variants: S
     legend = "loads: WireGuard module reloads. " if roomy else ""
     console.print(
         f"{legend}{boots}, about {disk} of results. Retries and the first build of the lab are not included.",
-        soft_wrap=True,
     )
-    console.print(comparing_sentence(planned), soft_wrap=True)
+    console.print(comparing_sentence(planned))
     if planned.left_out:
         console.print("Left out:")
     for left in planned.left_out:
-        console.print(f"  {left.what}: {left.reason}", soft_wrap=True)
+        console.print(f"  {left.what}: {left.reason}")
 
 
 def _further(planned: "Plan") -> str:

@@ -126,6 +126,8 @@ def test_the_headline_says_whether_an_effect_is_within_the_noise_floor(tmp_path:
     assert "no more than noise" in page
     said = " ".join(headline(with_floor(tmp_path / "beyond", 1.5)).remarks)
     assert "; every ratio here is beyond " in said
+    (said,) = [one for one in headline(with_floor(tmp_path / "one", 1.5, rounds=1)).remarks if "Noise floor" in one]
+    assert said.endswith("as itself (n = 1 pair).")
 
 
 def test_our_module_with_nothing_chosen_is_held_against_vanilla(tmp_path: Path) -> None:

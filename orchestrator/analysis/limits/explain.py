@@ -69,15 +69,17 @@ def explain_run(run: Run) -> Iterator[str]:
     cells = [str(load.key) for load in known]
     width = max(map(len, cells))
     core = core_in_words(run)
+    per_core = f"per {core}"
     counted = [name for name in COUNTED if table[name].notna().any()]
     heads = "".join(f"  {_HEADS[name]:>15}" for name in counted)
-    yield f"{'cell':{width}}  {known[0].unit:>7}  {'a ' + core:>19}{heads}  limit"
+    yield f"{'cell':{width}}  {known[0].unit:>7}  {per_core}{heads}  limit"
     for name, load in zip(cells, known, strict=True):
         row = price[load.key]
         more = "".join(f"  {row[column]:15.4g}" for column in counted)
         price_bps = row["bps_a_busy_core"]
-        each = f"{load.shown(price_bps):19.2f}" if price_bps == price_bps else f"{'-':>19}"
-        yield f"{name:{width}}  {load.shown(load.throughput_bps):7.2f}  {each}{more}  {limit_of(load).label}"
+        each = f"{load.shown(price_bps):.2f}" if price_bps == price_bps else "-"
+        numbers = f"{load.shown(load.throughput_bps):7.2f}  {each:>{len(per_core)}}{more}"
+        yield f"{name:{width}}  {numbers}  {limit_of(load).label}"
     yield ""
     if any(load.counts_waiting for load in known):
         yield WAITING
