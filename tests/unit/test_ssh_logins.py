@@ -17,7 +17,8 @@ from orchestrator.testbed.login import HostLost, LoginRefused
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.ssh import route
 from orchestrator.testbed.ssh.route import known_hosts_file
-from tests.unit import ssh_forms as ssh_forms  # it adds to CASES
+from tests.unit import ssh_files as ssh_files  # it adds to CASES
+from tests.unit import ssh_forms as ssh_forms
 from tests.unit import sshd
 from tests.unit.ssh_cases import CASES
 from tests.unit.ssh_settings import ONLY_HERE
