@@ -136,7 +136,7 @@ def _unpack(archive: Path, folder: Path) -> None:
             "with the one where it was published."
         ) from error
     except (NotImplementedError, RuntimeError) as error:  # another compression, or a password
-        raise UserError(f"{archive} cannot be unpacked ({error}). Ask for one that `orch export` made.") from error
+        raise UserError(f"{archive} cannot be unpacked ({error}). Unpack it yourself, and name the folder.") from error
     _compare(archive, folder, sums)
 
 

@@ -43,6 +43,7 @@ REAL = [
 ]
 
 PYTHON = r"""#!/bin/sh
+[ ! -d /proc/self/fd/0 ] || exit 1 # Python does not start either
 echo "python $*" >>"$LOG"
 echo "set PYTHONHOME=${PYTHONHOME:-} PIP_USER=${PIP_USER:-} PIP_INDEX_URL=${PIP_INDEX_URL:-}" \
     "PIP_CONFIG_FILE=${PIP_CONFIG_FILE:-} JUPYTER_PATH=${JUPYTER_PATH:-} for $*" >>"$LOG"
@@ -448,7 +449,7 @@ def test_the_caller_s_own_index_goes_before_that_of_the_settings(computer: Compu
     assert "PIP_INDEX_URL=https://nearer.example/simple" in installed
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-", "</"])
 def test_closed_streams_do_no_harm(computer: Computer, closed: str) -> None:
     command, environment = computer.command("plan")
     shell = ["sh", "-c", f'"$@" {closed}', "sh", *command]
