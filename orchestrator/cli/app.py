@@ -157,11 +157,15 @@ def run_command(arguments: Sequence[str]) -> int:
     except MemoryError:
         print("orch: this computer has no memory left, or `ulimit -v` allows no more of it.", file=sys.stderr)
         return TestbedError.exit_status
-    except RuntimeError as error:
-        if "can't start new thread" not in str(error):  # CPython has no specific class for it
-            raise
-        print("orch: no thread can be started: `ulimit -u` or `ulimit -v` allows no more. Raise it.", file=sys.stderr)
-        return TestbedError.exit_status
+    except RuntimeError as error:  # CPython has no specific classes for these two
+        if "can't start new thread" in str(error):
+            said = "orch: no thread can be started: `ulimit -u` or `ulimit -v` allows no more. Raise it."
+            print(said, file=sys.stderr)
+            return TestbedError.exit_status
+        if str(error).startswith("Symlink loop"):
+            print(f"orch: {error}: its links lead in a circle. Name what they should lead to.", file=sys.stderr)
+            return UserError.exit_status
+        raise
     except typer.TyperException as error:
         mistake: Any = error  # typer's annotations do not declare `show`
         mistake.show()

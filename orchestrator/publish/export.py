@@ -261,5 +261,6 @@ def _write(target: Path, files: dict[str, Path], added: dict[str, bytes], sums: 
     except OSError as error:
         raise UserError(f"{target} cannot be written: {error.strerror or error}. Name a file elsewhere.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it is not there, or the error above says why it cannot be removed
+            temporary.unlink()
     return size

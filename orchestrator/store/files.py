@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """File operations that a run needs: writing files completely or not at all, and locking."""
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -103,7 +104,8 @@ def replace_file(path: Path, data: bytes | str, *, synced: bool = True) -> None:
             temporary.write_bytes(raw)
         temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not there, or the first error says more
+            temporary.unlink()
         raise
     if synced:
         sync_directory(path.parent)

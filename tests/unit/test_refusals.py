@@ -135,6 +135,31 @@ def test_a_folder_whose_device_fails_is_an_error(tmp_path: Path, monkeypatch: py
         replace_file(tmp_path / "file", "content")
 
 
+@pytest.mark.parametrize("command", ["export", "init"])
+def test_links_that_lead_in_a_circle_are_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    (tmp_path / "a.zip").symlink_to("b.zip")
+    (tmp_path / "b.zip").symlink_to("a.zip")
+    target = str(tmp_path / "a.zip")
+    arguments = ["--output", target, str(write_run(tmp_path, rounds=1))] if command == "export" else [target]
+    assert run_command([command, *arguments]) == 2
+    assert target in capsys.readouterr().err
+
+
+def test_the_first_error_is_told_where_what_was_begun_cannot_be_removed_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **named: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), "begun.tmp")
+
+    (run := write_run(tmp_path, rounds=1)).joinpath("report.html").write_text("<p>drawn</p>")
+    monkeypatch.setattr(Path, "unlink", refuse)
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(UserError, match=rf"{tmp_path}/a\.zip cannot be written: Read-only file system"):
+        export_run(run, tmp_path / "a.zip")
+
+
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
 def test_a_file_system_without_locks_is_a_sentence_that_names_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
