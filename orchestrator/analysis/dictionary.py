@@ -39,7 +39,7 @@ _CELL = (*stored.LEVELS, _FACTOR)
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A frame. ``name``: the expression that returns it, given a run; ``what``: the meaning of a row, in a sentence."""
+    """A frame. ``name``: the expression that returns it, given a run; ``what``: the end of "One row per ..."."""
 
     name: str
     what: str
@@ -105,11 +105,11 @@ _FITTED = tuple(
 )
 
 TABLES = (
-    Table("trials", "a planned trial: its accepted attempt, else the last (trials.parquet)", (
+    Table("trials", "planned trial: its accepted attempt, or else the last (trials.parquet)", (
         *stored.SHARED, _FACTOR, stored.ATTEMPTS, _BOOT)),
-    Table("attempts", "an attempt, also of those that do not count (attempts.parquet)", (
+    Table("attempts", "attempt, also of those that do not count (attempts.parquet)", (
         *stored.SHARED, _FACTOR, stored.ATTEMPT, _BOOT)),
-    Table("per_core", "a CPU of an ok trial: the shares (0 to 1) of its time in the measured window", (
+    Table("per_core", "CPU of an ok trial: the shares (0 to 1) of its time in the measured window", (
         *_ATTEMPT_KEYS, _HOST, _ROLE, _CPU,
         Column("user", _F, "", "Share in programs."),
         Column("system", _F, "", "Share in the kernel, on behalf of programs and in kernel threads."),
@@ -123,24 +123,24 @@ TABLES = (
         Column("joules", _F, "J", "Energy of its host's processors in it, the same for all CPUs.", "hosts with RAPL"),
 
         _MEASURED_IN)),
-    Table("per_second", "a second of an ok trial with TCP or UDP", (
+    Table("per_second", "second of an ok trial with TCP or UDP", (
         *_ATTEMPT_KEYS,
         Column("second", _I, "s", "The second after the warm-up, from 1 on."),
         Column("throughput_bps", _F, "bit/s", "What the receivers counted in it, all tunnels together."),
         _MEASURED_IN)),
-    Table("per_stream", "a receiver of an ok trial", (
+    Table("per_stream", "receiver of an ok trial", (
         *_ATTEMPT_KEYS,
         Column("tunnel", _I, "", "The tunnel's number, from 1 on."),
         Column("direction", _S, "", "forward: from the client to the server; reverse."),
         Column("throughput_bps", _F, "bit/s", "What it counted."),
         Column("retransmits", _I, "segments", "TCP segments that its sender sent again.", "TCP"),
         _MEASURED_IN)),
-    Table("softirqs", "a CPU and a kind of softirq of an ok trial", (
+    Table("softirqs", "CPU and kind of softirq of an ok trial", (
         *_ATTEMPT_KEYS, _HOST, _ROLE, _CPU,
         Column("softirq", _S, "", "The kind, as /proc/softirqs names it: NET_RX, NET_TX, TIMER, and so on."),
         Column("count", _I, "times", "How often it ran on this CPU in the measured window."),
         _MEASURED_IN)),
-    Table("interfaces", "a network interface of an ok trial: its counters over the measured window", (
+    Table("interfaces", "network interface of an ok trial: its counters over the measured window", (
         *_ATTEMPT_KEYS, replace(_ROLE, meaning="client, gateway-a, gateway-b or server."),
         Column("interface", _S, "", "The interface: lan0, wan0; wg1 and so on are tunnels."),
         Column("window_s", _F, "s", "How long was counted."),
@@ -154,39 +154,39 @@ TABLES = (
             for way, word in (("rx", "reception"), ("tx", "transmission"))
         ),
         _MEASURED_IN)),
-    Table("drops", "a place at which an ok trial lost packets", (
+    Table("drops", "place at which an ok trial lost packets", (
         *_ATTEMPT_KEYS, replace(_ROLE, meaning="Where: client, gateway-a, gateway-b or server."),
         Column("where", _S, "", "An interface and direction (wan0 rx), or what a generator's packets were lost in."),
         Column("packets", _I, "packets", "How many."),
         Column("load", _I, "", "The number of the generator's load, from 1 on.", "tool pktgen"),
         _MEASURED_IN)),
-    Table("over_time", "a host and a sample during an ok trial; of specs with sample_every", (
+    Table("over_time", "host and sample during an ok trial; of specs with sample_every", (
         *_ATTEMPT_KEYS, _HOST,
         Column("at_s", _F, "s", "When, after the measured window began."),
         Column("memory_available", _I, "bytes", "Memory that programs could still get (MemAvailable)."),
         Column("slab", _I, "bytes", "Memory of the kernel's own objects, among them sockets and peers (Slab)."),
         Column("drops", _I, "packets", "Packets that all interfaces of its roles have dropped since at_s 0."),
         _MEASURED_IN)),
-    Table("probed", "a probe of the spec at a place, of an ok trial; of specs with probes", (
+    Table("probed", "probe of the spec at a place, of an ok trial; of specs with probes", (
         *_ATTEMPT_KEYS,
         Column("probe", _S, "", "Its name in the spec."), _HOST,
         replace(_ROLE, meaning="Where its command ran; empty of a tracepoint, which the whole host counts."),
         Column("value", _F, "that of the column unit", "The number that was read or counted.", "probes with one"),
         Column("unit", _S, "", "The unit of `value`.", "probes with one"),
         _MEASURED_IN)),
-    Table("cells()", "a planned cell; of a quantity of the user's own, columns end in _value for _bps", (
+    Table("cells()", "planned cell; of a quantity of the user's own, columns end in _value for _bps", (
         *_CELL, _N, _BOOTS, *_STATUSES,
         Column("invalid_attempts", _I, "attempts", "Invalid attempts, also of trials that a later attempt made ok."),
         *_spread("the ok trials", "bit/s", "_bps"), _BASELINE, _OF_BASELINE, _BOUND, _MODES,
         *_modes("_mode", "_bps", "bit/s"),
         Column("limit", _S, "", "What limited the cell, in a few words; see limits()."), _MEASURED_IN)),
-    Table("ratios()", "a cell of a variant beside the reference variant's, paired by block and round", (
+    Table("ratios()", "cell of a variant beside the reference variant's, paired by block and round", (
         *_CELL, _REFERENCE, replace(_N, unit="pairs", meaning="Pairs."), _BOOTS, _UNPAIRED,
         *_spread("the pairs' ratios"), _MODES, _MEASURED_IN)),
-    Table("efficiencies()", "a cell with one tunnel per core: its throughput over cores times that of one core", (
+    Table("efficiencies()", "cell with one tunnel per core: its throughput over cores times that of one core", (
         *_CELL, Column("reference_cores", _I, "cores", "The number of cores that it is against: 1."), _N, _BOOTS,
         *_spread("the efficiency (1: linear scaling)"), _MEASURED_IN)),
-    Table("fits()", "a law of scaling that was fitted to a variant's throughput against cores", (
+    Table("fits()", "law of scaling that was fitted to a variant's throughput against cores", (
         stored.VARIANT, Column("tunnels", _S, "", "per core, or the fixed number of tunnels."),
         Column("law", _S, "", "Amdahl's law or the USL."),
         Column("core_counts", _I, "", "How many core counts were fitted."), _N, _BOOTS,
@@ -194,12 +194,12 @@ TABLES = (
         *_FITTED,
         Column("largest_deviation", _F, "", "Largest deviation of a core count from the curve, as a share."),
         Column("notes", _S, "", "What one must know of the fit."), _FACTOR, _MEASURED_IN)),
-    Table("limits()", "a cell whose CPUs were sampled: what limited it (docs/explain.md)", (
+    Table("limits()", "cell whose CPUs were sampled: what limited it (docs/explain.md)", (
         *_CELL, _N, Column("limit", _S, "", "The limit in a few words."),
         Column("what", _S, "", "Its kind."), Column("where", _S, "", "The role or host."),
         Column("how_sure", _S, "", "How sure the rule is."), Column("why", _S, "", "The evidence, in sentences."),
         Column("lifted_by", _S, "", "What would lift it."), _MEASURED_IN)),
-    Table("costs()", "a cell whose CPUs were sampled: what it cost in CPU time", (
+    Table("costs()", "cell whose CPUs were sampled: what it cost in CPU time", (
         *_CELL, _N, Column("throughput_bps", _F, "bit/s", "Median of the throughput."),
         Column("busy_cores", _F, "cores", "CPUs' worth of time that the whole path took."),
         Column("gateway_cores", _F, "cores", "The same of the two gateways alone.", "roles with their own CPUs"),
@@ -208,25 +208,25 @@ TABLES = (
         Column("cycles_a_packet", _F, "cycles", "Cycles for each packet of 1420 bytes.", "hosts with such a counter"),
         Column("joules_a_gbit", _F, "J", "Energy of the processors for each Gbit.", "hosts with RAPL"),
  _MEASURED_IN)),
-    Table("stages()", "a profiled cell and a stage of a packet's path", (
+    Table("stages()", "profiled cell and stage of a packet's path", (
         *_CELL, Column("stage", _S, "", "The stage."),
         Column("seconds", _F, "s", "CPU time in it, in the profiled window."),
         Column("ns_a_packet", _F, "ns", "The same for each 1420 bytes that arrived.", "stages but idle"),
         Column("share", _F, "", "Its share (0 to 1) of all stages but idle.", "stages but idle"), _BUSY_S,
         Column("covered", _F, "", "All stages together as a share of busy_s."), _MEASURED_IN)),
-    Table("quality()", "a cell with a valid trial: modes, drift and likeness of neighbours", (
+    Table("quality()", "cell with a valid trial: modes, drift and likeness of neighbours", (
         *_CELL, _N, _MODES, *_modes("", "", "bit/s or packets/s"),
         Column("drift", _F, "", "Kendall's tau of the values with their order within a boot."),
         Column("drift_p", _F, "", "Its p-value, corrected by Holm for the number of cells."),
         Column("neighbours", _F, "", "Autocorrelation of the values' ranks at lag 1."),
         Column("neighbours_p", _F, "", "Its p-value, corrected likewise."), _MEASURED_IN)),
-    Table("noise_floor()", "a cell that was measured twice", (
+    Table("noise_floor()", "cell that was measured twice", (
         *_CELL, Column("against", _S, "", "The variant that was measured again."),
         replace(_N, unit="pairs", meaning="Pairs."), _UNPAIRED, *_spread("the second over the first"),
         Column("floor_low", _F, "", "Lower end of the band that is no more than noise."),
         Column("floor_high", _F, "", "Its upper end."), _MEASURED_IN)),
-    Table("compare(other).cells", "a cell of either run", _compared("Median", "median_{}_bps", "bit/s")),
-    Table("compare(other).speed_ups", "a ratio to the reference variant of either run", _compared(
+    Table("compare(other).cells", "cell of either run", _compared("Median", "median_{}_bps", "bit/s")),
+    Table("compare(other).speed_ups", "ratio to the reference variant of either run", _compared(
         "Median of the ratio to the reference variant", "speed_up_{}", "")),
 )  # fmt: skip
 
@@ -259,7 +259,7 @@ def markdown() -> str:
         "`probe_NAME_ROLE`, or for a tracepoint `probe_NAME_HOST`, with the unit in the field's metadata.",
     ]
     for table in TABLES:
-        lines += ["", f"## `run.{table.name}`", "", f"One row: {table.what}.", ""]
+        lines += ["", f"## `run.{table.name}`", "", f"One row per {table.what}.", ""]
         lines += ["| column | type | unit | meaning |", "|---|---|---|---|"]
         lines += [_line(one) for one in table.columns if one != _FACTOR]
     return "\n".join(lines) + "\n"

@@ -6,6 +6,7 @@ import, and `orch --help` needs none of them. Help is plain text for the same re
 """
 
 import importlib
+import itertools
 import os
 import sys
 from collections.abc import Sequence
@@ -177,8 +178,9 @@ def run_command(arguments: Sequence[str]) -> int:
 
 
 def _refuse_empty(arguments: Sequence[str]) -> None:
-    """Refuse empty arguments, which are usually shell variables without a value."""
-    for argument in arguments:
+    """Refuse empty arguments, which are usually shell variables without a value. After ``--``, they are for another
+    program."""
+    for argument in itertools.takewhile(lambda argument: argument != "--", arguments):
         name, equals, value = argument.partition("=")
         if not argument or (name.startswith("--") and equals and not value):
             what = f"The option {name} is" if argument else "An argument is"

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.cli.app import _refuse_empty
 from orchestrator.cli.lab import remote_command
+from orchestrator.errors import UserError
 from orchestrator.testbed.lab.login import LabLogin
 from orchestrator.testbed.login import HostLost, LoginRefused
 from orchestrator.testbed.remote import Agent
@@ -55,3 +57,9 @@ def test_a_command_of_several_words_reaches_the_machine_as_these_words() -> None
 def test_a_single_word_is_a_line_for_the_machine_s_shell() -> None:
     assert remote_command(["echo a; echo b"]) == ["echo a; echo b"]
     assert remote_command([]) == []
+
+
+def test_an_empty_word_of_the_command_after_two_hyphens_is_no_mistake() -> None:
+    _refuse_empty(["lab", "shell", "lab1", "--", "printf", "<%s>", "", "--sep="])
+    with pytest.raises(UserError, match="An argument is empty"):
+        _refuse_empty(["lab", "shell", "", "--", "true"])
