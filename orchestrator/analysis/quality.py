@@ -34,7 +34,9 @@ def column_of(run: Run) -> tuple[str, str, float]:
 
 def several_modes(run: Run) -> dict[Cell, Modes]:
     """Return the cells of a run that have several modes, certainly or probably."""
-    return modes_among(_boots(run))
+    mine = _boots(run)
+    found = modes_among(_boots(run.whole) if run.whole else mine)
+    return {key: modes for key, modes in found.items() if key in mine}
 
 
 def quality(run: Run) -> pd.DataFrame:
@@ -45,6 +47,10 @@ def quality(run: Run) -> pd.DataFrame:
     neighbours (lag-1 autocorrelation of ranks) and neighbours_p; measured_in. The p-values are corrected by Holm's
     method for the number of cells; NaN with too few trials.
     """
+    if run.whole is not None:
+        here = _boots(run)
+        every = quality(run.whole)
+        return every[[Cell.of(row) in here for row in every.to_dict("records")]].reset_index(drop=True)
     boots = _boots(run)
     modes = several_modes(run)
     rows: list[dict[str, Any]] = []

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 
@@ -24,8 +24,8 @@ class RunData:
 
     ``trials``: one row per planned trial, in the plan's order: the accepted attempt, or else the last; status ok,
     failed, invalid or missing. ``attempts``: one row per attempt, with the reasons if it is not ok. ``boot`` in both:
-    the same value for everything measured in one boot of a testbed's hosts. ``note``: a sentence for figures, if this
-    is a part of a run.
+    the same value for everything measured in one boot of a testbed's hosts. ``note``: a sentence for figures, and
+    ``whole``, the whole run, if this is a part of one: the rates of false alarms are those over all its cells.
     """
 
     path: Path
@@ -33,6 +33,7 @@ class RunData:
     trials: pd.DataFrame
     attempts: pd.DataFrame
     note: str = ""
+    whole: Self | None = None
 
     def hosts_of(self, role: str) -> list[str]:
         """Return the hosts that had a role, one in each testbed of a pool."""

@@ -30,7 +30,7 @@ def in_setting(run: Run, setting: Mapping[str, Level], note: str = "") -> Run:
     trials, attempts = run.trials, run.attempts
     for path, level in setting.items():
         trials, attempts = (frame[frame[path].isna() | (frame[path] == level)] for frame in (trials, attempts))
-    return dataclasses.replace(run, trials=trials, attempts=attempts, note=note)
+    return dataclasses.replace(run, trials=trials, attempts=attempts, note=note, whole=run.whole or run)
 
 
 def of_first_setting(figure: Callable[[Run], D]) -> Callable[[Run], D]:

@@ -312,3 +312,16 @@ def test_a_load_that_was_asked_for_is_its_own_limit_and_not_the_generator() -> N
     assert set(paced["limit"]) == {"offered rate"}
     assert (paced["of_baseline"] > 0.9).all()
     assert not table["generator_bound"].any()
+
+
+def test_a_part_of_a_run_has_the_modes_and_flags_that_it_has_in_the_whole() -> None:
+    run = load(RESULTS / "example-load")
+    whole, part = run.quality(), in_setting(run, settings(run)[1])
+    mine = part.quality()
+    assert 0 < len(mine) < len(whole)
+    keys = list(run.levels)
+    together = mine.merge(whole, on=keys, suffixes=("", "_whole"))
+    assert len(together) == len(mine)
+    assert (together["modes"] == together["modes_whole"]).all()
+    assert (together["drift_p"] - together["drift_p_whole"]).abs().max() < 1e-12
+    assert "Several modes" not in figures.value_against_round(run).caption
