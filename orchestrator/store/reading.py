@@ -131,7 +131,8 @@ def _read_object(path: Path, expected: Mapping[str, Any], what: str) -> dict[str
     """Return the object in a JSON file, checked against a shape; ``what`` names the kind of file in error messages.
     Raises UserError."""
     try:
-        data = path.read_bytes()
+        with open(path, "rb", opener=_without_waiting) as file:
+            data = file.read()
         value = parse_json(data)
         if _SURROGATE.search(data):
             json.dumps(value, ensure_ascii=False).encode()
@@ -153,6 +154,11 @@ def _read_object(path: Path, expected: Mapping[str, Any], what: str) -> dict[str
             f"{path} is not a valid {what} of orch: {wrong}. Restore it from a copy, or name another folder."
         )
     return dict(value)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file. In place of one, a pipe to which nobody writes is empty; it would otherwise be waited for."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _refuse_constant(name: str) -> None:

@@ -551,6 +551,14 @@ def test_json_that_was_cut_off_is_a_sentence(run: Path, which: str, length: floa
         orchestrator.load(run)
 
 
+def test_a_pipe_in_place_of_an_attempt_is_a_sentence(run: Path) -> None:
+    file = sorted(run.glob("trials/*/1/attempt.json"))[0]
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(UserError, match=rf"{file} cannot be read"):
+        read_attempts(run)
+
+
 def test_a_record_of_polls_of_another_shape_is_a_sentence(tmp_path: Path) -> None:
     run = write_run(tmp_path, rounds=1, cores=(2,), tunnels=(1,), traced=True)
     file = sorted(run.glob("trials/*/1/polls.json"))[0]
