@@ -18,6 +18,7 @@ from orchestrator.agent.host import RUNTIME, AgentError, read_text
 
 FILES = "\0files\0"  # in an argument: the folder of the files that a trial brings
 HELD = 'read -r _; exec "$@" </dev/null'  # waits for the end of its standard input, then becomes its arguments
+PRELOAD = "LD_PRELOAD"  # ld.so(8)
 ROOM_FOR_OUTPUT = 1 << 20  # bytes; a generator that cannot write its report prints nothing
 FOLDERS = TRIAL, PROFILE = "trial-", "profile-"  # how the names of folders in RUNTIME begin
 NO_PROGRAM = "there is no such program"
@@ -63,14 +64,16 @@ class TrialProcesses:
                 file.write(base64.b64decode(content))
             os.chmod(path, 0o755)
 
-    def start(self, role, name, arguments, group=False):
+    def start(self, role, name, arguments, group=False, preload=None):
         """Start a process in a role; its output goes to files that are read after the traffic.
 
-        ``group``: it may start children, which are ended with it.
+        ``group``: it may start children, which are ended with it. ``preload``: a shared library that it has from its
+        start.
         """
-        self._start(role, name, self._placed(arguments), group, subprocess.DEVNULL)
+        environment = {**os.environ, PRELOAD: preload} if preload else None
+        self._start(role, name, self._placed(arguments), group, subprocess.DEVNULL, environment)
 
-    def hold(self, role, name, arguments, group=False):
+    def hold(self, role, name, arguments, group=False, preload=None):
         """Prepare a process as `start` does, which begins only at `release`.
 
         Starting hundreds of programs one after the other takes seconds. Held processes begin together.
@@ -81,7 +84,8 @@ class TrialProcesses:
             raise not_started(program, os.strerror(errno.EACCES) if os.path.exists(program) else NO_PROGRAM)
         if self.gate is None:
             self.gate = os.pipe()
-        self._start(role, name, ["/bin/sh", "-c", HELD, "sh", *arguments], group, self.gate[0])
+        script = "export %s=%s; %s" % (PRELOAD, preload, HELD) if preload else HELD  # not for the shell itself
+        self._start(role, name, ["/bin/sh", "-c", script, "sh", *arguments], group, self.gate[0])
 
     def release(self):
         """Let all held processes begin."""
@@ -93,7 +97,7 @@ class TrialProcesses:
     def _placed(self, arguments):
         return [argument.replace(FILES, os.path.join(self.place(), "files")) for argument in arguments]
 
-    def _start(self, role, name, arguments, group, stdin):
+    def _start(self, role, name, arguments, group, stdin, environment=None):
         base = os.path.join(self.place(), name)
         try:
             with open(base + ".out", "wb") as out, open(base + ".err", "wb") as err, acting_as(role):
@@ -104,6 +108,7 @@ class TrialProcesses:
                     stderr=err,
                     close_fds=False,
                     start_new_session=group,
+                    env=environment,
                 )
         except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
             why = NO_PROGRAM if isinstance(error, FileNotFoundError) else error.strerror

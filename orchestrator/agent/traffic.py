@@ -88,7 +88,7 @@ def serve(request: ServeRequest) -> Nothing:
     PROCESSES.keep(request.files)
     for server in request.servers:
         role, anyhow = server["role"], server.get("any", False)
-        PROCESSES.start(role, server["name"], server["arguments"], anyhow)
+        PROCESSES.start(role, server["name"], server["arguments"], anyhow, server.get("preload"))
         if server["port"] is not None:
             waiting.setdefault(role, set()).add((packed(server["address"]), server["port"]))
             free |= {role} if anyhow else set()
@@ -111,7 +111,8 @@ def serve(request: ServeRequest) -> Nothing:
 def hold(request: HoldRequest) -> Nothing:
     """Prepare the clients of a trial, which begin together in `measure`."""
     for client in request.clients:
-        PROCESSES.hold(client["role"], client["name"], client["arguments"], client.get("any", False))
+        anyhow, preload = client.get("any", False), client.get("preload")
+        PROCESSES.hold(client["role"], client["name"], client["arguments"], anyhow, preload)
     return {}
 
 

@@ -22,10 +22,11 @@ class Client(RoleProgram, total=False):
     """A client program.
 
     ``any``: whether it can be any program, whose children are ended with it, and which as a server may listen on all
-    addresses, and by UDP. Optional.
+    addresses, and by UDP. ``preload``: a shared library that it has from its start. Both are optional.
     """
 
     any: bool
+    preload: str
 
 
 class Server(Client):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients are prepared one after the other and begin together."""
 
+import sys
 import time
 from pathlib import Path
 
@@ -8,6 +9,19 @@ import pytest
 
 from orchestrator.agent.host import AgentError
 from orchestrator.agent.processes import TrialProcesses
+from orchestrator.tools.iperf3.pairs import UNWINDER
+
+# Cancels a thread, as iperf3 does at its end, when no file can be opened any more.
+CANCEL = """
+import ctypes, os, resource, threading, time
+thread = threading.Thread(target=time.sleep, args=(60,), daemon=True)
+thread.start()
+library = ctypes.CDLL(None)
+resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+library.pthread_cancel(ctypes.c_ulong(thread.ident))
+print("cancelled", flush=True)
+os._exit(0)
+"""
 
 
 def finish(traffic: TrialProcesses) -> dict[str, tuple[int | None, str]]:
@@ -52,3 +66,19 @@ def test_a_program_that_cannot_be_started_is_named_before_the_traffic(traffic: T
     with pytest.raises(AgentError, match="plain cannot be started: Permission denied"):
         traffic.hold("client", "one", [str(plain)])
     assert traffic.processes == {}
+
+
+def test_a_program_has_what_is_preloaded_when_it_can_load_nothing_more(traffic: TrialProcesses) -> None:
+    cancel = [sys.executable, "-c", CANCEL]
+    traffic.start("client", "server", cancel, preload=UNWINDER)
+    traffic.hold("client", "client", cancel, preload=UNWINDER)
+    traffic.start("client", "without", cancel)
+    traffic.release()
+    for process in traffic.processes.values():
+        process.wait(timeout=60)
+    found = traffic.stop()
+    assert {name: (found[name]["status"], found[name]["out"]) for name in ("server", "client")} == {
+        "server": (0, "cancelled\n"),
+        "client": (0, "cancelled\n"),
+    }
+    assert UNWINDER in found["without"]["err"]

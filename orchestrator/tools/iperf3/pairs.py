@@ -15,6 +15,8 @@ from orchestrator.spec.fields import DEFAULT_MTU
 from orchestrator.tools.iperf3.traffic import Iperf3Traffic
 
 FIRST_PORT = 5201
+# At its end iperf3 cancels its threads, for which the C library loads this one then, and aborts if it cannot.
+UNWINDER = "libgcc_s.so.1"
 MOST_PAIRS = 50_000  # to one address, because each has its own port
 _HEADERS = {("tcp", 4): 40, ("tcp", 6): 60, ("udp", 4): 28, ("udp", 6): 48}  # bytes of IP and TCP or UDP
 _TIME_STAMPS = 12  # bytes in every TCP segment (RFC 7323)
@@ -78,6 +80,7 @@ def servers(role: str, wanted: Iterable[Pair]) -> list[Server]:
             "name": f"server-{pair.name}",
             "address": pair.receiver,
             "port": pair.port,
+            "preload": UNWINDER,
             "arguments": [
                 *("iperf3", "--server", "--one-off", "--json", "--bind", pair.receiver),
                 *("--port", str(pair.port), "--idle-timeout", "30"),
@@ -104,6 +107,7 @@ def clients(
         {
             "role": role,
             "name": f"client-{pair.name}",
+            "preload": UNWINDER,
             "arguments": [
                 *("iperf3", "--client", pair.receiver, "--bind", pair.sender, "--port", str(pair.port)),
                 *("--json", "--omit", str(round(traffic.warm_up_s)), "--time", str(round(traffic.duration_s))),
