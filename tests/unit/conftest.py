@@ -15,6 +15,12 @@ from tests.unit import sshd
 from tests.unit.ssh_site import Site
 
 
+@pytest.fixture(autouse=True)
+def no_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Output is not broken to the width of whoever started the tests; pytest's parallel workers have one as well."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture(scope="session")
 def ssh_server(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[sshd.Server]:
     root = sshd.find_sshd(Path(request.config.cache.mkdir("sshd")))
