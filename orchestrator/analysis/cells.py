@@ -54,7 +54,7 @@ def cell_rows(run: Run) -> pd.DataFrame:
     baselines = baselines_of(run)
     tried = run.attempts[(run.attempts["kind"] == "measure") & (run.attempts["status"] == "invalid")]
     invalid = Counter(map(Cell.of, tried[run.levels].to_dict("records")))
-    modes = _modes(run)
+    modes = _modes(run, values)
     limits = {load.key: limit_of(load).label for load in run.loads}
     rows: list[dict[str, Any]] = []
     for levels, group in run.planned.groupby(run.levels, dropna=False):
@@ -107,7 +107,7 @@ def ratios(run: Run, reference: str | None = None) -> pd.DataFrame:
     reference = reference or run.reference
     order = {name: place for place, name in enumerate(run.variants)}
     values = values_of(run, run.measured)
-    modes = _modes(run)
+    modes = _modes(run, values)
     rows: list[dict[str, Any]] = []
     for key, mine in values.items():
         if key.variant == reference:
@@ -223,10 +223,11 @@ def values_of(run: Run, trials: pd.DataFrame) -> dict[Cell, dict[tuple[Any, ...]
     return dict(sorted(found.items(), key=lambda item: (item[0].variant, item[0].place)))
 
 
-def _modes(run: Run) -> dict[Cell, Modes]:
-    """Return the cells that have several modes, of the whole run if this is a part of one."""
-    whole = run.whole or run
-    values = values_of(whole, whole.measured)
+def _modes(run: Run, values: dict[Cell, dict[tuple[Any, ...], float]]) -> dict[Cell, Modes]:
+    """Return the cells that have several modes, of the whole run if this is a part of one. ``values``: of this run's
+    trials; see `values_of`."""
+    if run.whole is not None:
+        values = values_of(run.whole, run.whole.measured)
     return modes_among({key: boots_of(mine) for key, mine in values.items()})
 
 
