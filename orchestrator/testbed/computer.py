@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.testbed.quiet import wait_until_below
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -70,15 +72,14 @@ def wait_until_quiet(share: float, most_s: float, step_s: float = 0.5) -> bool:
 
     Call it only while the lab itself is idle.
     """
-    deadline = time.monotonic() + most_s
-    while True:
+
+    def others() -> float:
         before = Computer.now()
         time.sleep(step_s)
         found = Computer.now().since(before, 0.0)
-        if ((found["other_s"] or 0.0) + (found["steal_s"] or 0.0)) / step_s < share:
-            return True
-        if time.monotonic() > deadline:
-            return False
+        return ((found["other_s"] or 0.0) + (found["steal_s"] or 0.0)) / step_s
+
+    return wait_until_below(others, share, most_s)
 
 
 def _of_cpus(name: str) -> list[int]:

@@ -2,7 +2,6 @@
 """The hosts of an opened testbed: an agent on each, the lease, and the settings that apply while a run uses them."""
 
 import contextlib
-import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from orchestrator.progress import Progress
 from orchestrator.spec import Host, Testbed
 from orchestrator.testbed.lease import holder_now
 from orchestrator.testbed.login import Login
+from orchestrator.testbed.quiet import wait_until_below
 from orchestrator.testbed.remote import Agent, AgentFailure
 from orchestrator.testbed.settings import SettingsJournal, apply, put_back
 
@@ -92,13 +92,11 @@ class Hosts:
     def wait_until_quiet(self, share: float, most_s: float) -> bool:
         """Wait at most ``most_s`` seconds until the busiest host uses less than ``share`` of a core. Return whether it
         does."""
-        deadline = time.monotonic() + most_s
-        while True:
-            load = [agent.request(BusyRequest(0.5))["cores"] for agent in self.agents.values()]
-            if max(load) < share:
-                return True
-            if time.monotonic() > deadline:
-                return False
+
+        def busiest() -> float:
+            return max(agent.request(BusyRequest(0.5))["cores"] for agent in self.agents.values())
+
+        return wait_until_below(busiest, share, most_s)
 
     def stop_agents(self) -> None:
         """Close the connections to the agents, which then end everything they started."""

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from orchestrator.testbed.ssh import reaching, restoring
 from orchestrator.testbed.ssh.health import Condition, power_cycle
 from orchestrator.testbed.ssh.looking import power_finding
 from orchestrator.testbed.ssh.preflight import holder_text
-from orchestrator.testbed.ssh.reaching import Reaching
+from orchestrator.testbed.ssh.reaching import Reaching, ask_each
 from orchestrator.testbed.ssh.schema import SshHost
 
 OTHER = {"pid": 4, "host": "desk", "command": "orch run x", "silent_s": 12.0}
@@ -240,6 +241,23 @@ def test_a_run_whose_controller_is_gone_is_not_waited_for(world: World) -> None:
     assert world.waited_for == []
     assert world.closed == 1
     assert holder_text({"silent_s": 7200.0}) == "by an unknown run, which has asked nothing for 2.0 h"
+
+
+def test_each_host_is_asked_in_turn_and_left_although_one_is_silent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reaching, "routes", lambda testbed: dict.fromkeys(("h", "i", "j")))
+    world.up = lambda now_s: now_s != 2.0
+
+    def ask(name: str, agent: Any) -> str:
+        if name == "j":
+            raise TestbedError("j: no answer")
+        return f"{name} answers"
+
+    bed: Any = SimpleNamespace(file="t")
+    told = ask_each(bed, ask, lambda name, error: f"{name}: {error}")
+    assert told == {"h": "h answers", "i": "i: h: no login", "j": "j: j: no answer"}
+    assert world.closed == 2
 
 
 def test_a_condition_that_stays_is_told_once(world: World) -> None:

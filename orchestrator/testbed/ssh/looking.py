@@ -22,10 +22,9 @@ from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.settings import SettingsJournal
 from orchestrator.testbed.ssh.preflight import examine
 from orchestrator.testbed.ssh.provisioning import modules_here
+from orchestrator.testbed.ssh.reaching import ask_each
 from orchestrator.testbed.ssh.restarting import restart_findings
-from orchestrator.testbed.ssh.route import routes
 from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
-from orchestrator.testbed.ssh.session import HostLogin
 from orchestrator.testbed.ssh.surveys import Survey, has_gateway, known_needs, lacking_modules, survey_of
 
 ONLINE = "/sys/devices/system/cpu/cpu{}/online"
@@ -59,21 +58,17 @@ def power_finding(host: SshHost) -> list[Checked]:
 
 
 def _surveys(testbed: SshTestbed, *, with_tunables: bool = False) -> dict[str, Survey]:
-    surveys = {}
     hosts = {host.name: host for host in testbed.hosts}
-    for name, route in routes(testbed).items():
-        agent = None
-        try:
-            agent = Agent(HostLogin(route, testbed.file))
-            nics = list(hosts[name].nics.values())
-            tunables = agent.request(TunablesRequest(nics)) if with_tunables else None
-            surveys[name] = with_known_cpus(name, survey_of(agent, tunables), SettingsJournal(testbed.testbed))
-        except TestbedError as error:
-            surveys[name] = Survey({}, trouble=str(error).removeprefix(f"{name}: "))
-        finally:
-            if agent is not None:
-                agent.close()
-    return surveys
+
+    def surveyed(name: str, agent: Agent) -> Survey:
+        nics = list(hosts[name].nics.values())
+        tunables = agent.request(TunablesRequest(nics)) if with_tunables else None
+        return with_known_cpus(name, survey_of(agent, tunables), SettingsJournal(testbed.testbed))
+
+    def unknown(name: str, error: TestbedError) -> Survey:
+        return Survey({}, trouble=str(error).removeprefix(f"{name}: "))
+
+    return ask_each(testbed, surveyed, unknown)
 
 
 def with_known_cpus(name: str, survey: Survey, journal: SettingsJournal, earlier: Survey | None = None) -> Survey:

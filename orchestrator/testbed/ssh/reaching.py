@@ -2,9 +2,10 @@
 """Reaching a host, taking it for this run and surveying it. A host that does not answer is waited for, and finally
 restarted."""
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from orchestrator.agent.host_messages import BreakLeaseRequest, ClockRequest, LeaseRequest, ReadSettingsRequest
 from orchestrator.errors import TestbedError
@@ -14,10 +15,32 @@ from orchestrator.testbed.login import HostLost, Login, LoginRefused
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.ssh.health import Condition, Health, power_cycle
 from orchestrator.testbed.ssh.preflight import holder_text, is_abandoned
-from orchestrator.testbed.ssh.schema import SshHost
+from orchestrator.testbed.ssh.route import routes
+from orchestrator.testbed.ssh.schema import SshHost, SshTestbed
+from orchestrator.testbed.ssh.session import HostLogin
+
+Told = TypeVar("Told")
 
 TAKEN_S = 20.0  # how long an agent that lost its controller may take to end
 _POLL_S = 2.0
+
+
+def ask_each(
+    testbed: SshTestbed, ask: Callable[[str, Agent], Told], trouble: Callable[[str, TestbedError], Told]
+) -> dict[str, Told]:
+    """Log in to each host in turn, without taking it, and return what ``ask`` returns for its name and its agent.
+
+    For a host where that raises TestbedError, the result is what ``trouble`` returns for its name and the error. Raises
+    UserError if the inventory or OpenSSH rejects a setting.
+    """
+    told = {}
+    for name, route in routes(testbed).items():
+        try:
+            with contextlib.closing(Agent(HostLogin(route, testbed.file))) as agent:
+                told[name] = ask(name, agent)
+        except TestbedError as error:
+            told[name] = trouble(name, error)
+    return told
 
 
 class Reaching:

@@ -4,16 +4,13 @@
 import time
 
 from orchestrator.agent.host_messages import BreakLeaseRequest, LeaseRequest
-from orchestrator.errors import TestbedError
 from orchestrator.testbed.hosts import leave
 from orchestrator.testbed.lease import has_ended, holder_now, lease
 from orchestrator.testbed.remote import Agent
 from orchestrator.testbed.settings import SettingsJournal, put_back
 from orchestrator.testbed.ssh.preflight import holder_text
-from orchestrator.testbed.ssh.reaching import TAKEN_S
-from orchestrator.testbed.ssh.route import routes
+from orchestrator.testbed.ssh.reaching import TAKEN_S, ask_each
 from orchestrator.testbed.ssh.schema import SshTestbed
-from orchestrator.testbed.ssh.session import HostLogin
 
 
 def restore(testbed: SshTestbed, *, force: bool = False) -> list[str]:
@@ -22,20 +19,14 @@ def restore(testbed: SshTestbed, *, force: bool = False) -> list[str]:
     ``force``: also end an agent that still holds a host. Raises TestbedError if a run on this computer uses the
     testbed.
     """
-    said = []
     journal = SettingsJournal(testbed.testbed)
     with lease(f"testbed-{testbed.testbed}", wait=False):
-        for name, route in routes(testbed).items():
-            agent = None
-            try:
-                agent = Agent(HostLogin(route, testbed.file))
-                said += _restore_one(agent, name, journal, force)
-            except TestbedError as error:
-                said.append(f"{error} Nothing was put back on {name}.")
-            finally:
-                if agent is not None:
-                    agent.close()
-    return said
+        said = ask_each(
+            testbed,
+            lambda name, agent: _restore_one(agent, name, journal, force),
+            lambda name, error: [f"{error} Nothing was put back on {name}."],
+        )
+    return [sentence for sentences in said.values() for sentence in sentences]
 
 
 def _restore_one(agent: Agent, name: str, journal: SettingsJournal, force: bool) -> list[str]:
