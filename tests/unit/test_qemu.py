@@ -30,7 +30,8 @@ from orchestrator.testbed.qemu.image import unpacked
 from orchestrator.testbed.qemu.machine import KVM, TCG, Guest, arguments, command_line
 from orchestrator.testbed.qemu.schema import QemuTestbed
 
-GUEST = Guest("guest1", 1, Path("/k"), Path("/i"), Path("/a,b/root.ext4"), 1, 2**30, TCG, links=("wan",))
+BOOTED = {"kernel": Path("/k"), "initrd": Path("/i"), "disk": Path("/a,b/root.ext4")}
+GUEST = Guest(name="guest1", number=1, **BOOTED, cpus=1, memory_bytes=2**30, accelerator=TCG, links=("wan",))
 FILE = "testbed: t\nprovider: qemu\nhosts:\n  - {name: a, roles: [client, gateway-a, gateway-b, server]}\n"
 
 
@@ -96,7 +97,8 @@ def test_an_emulated_guest_with_one_core() -> None:
 
 
 def test_a_guest_under_kvm_with_several_cores_has_a_queue_for_each() -> None:
-    guest = Guest("guest2", 2, Path("/k"), Path("/i"), Path("/a,b/root.ext4"), 4, 2**29, KVM, True, ("wan", "lan-b"))
+    further = {"accelerator": KVM, "writable": True, "links": ("wan", "lan-b")}
+    guest = Guest(name="guest2", number=2, **BOOTED, cpus=4, memory_bytes=2**29, **further)
     options = arguments(guest, Path("/lab"))
     found = pairs(options)
     assert ("-cpu", "host") in found

@@ -19,7 +19,8 @@ from orchestrator.agent.survey_messages import HelloRequest
 from orchestrator.debian import DISK, copy_disk
 from orchestrator.errors import TestbedError
 from orchestrator.paths import PLAYBOOKS
-from orchestrator.provision import from_here
+from orchestrator.progress import Progress
+from orchestrator.provision import Target, from_here, run_playbook, variables
 from orchestrator.testbed.lab.image import FIXED_TIME_S
 from orchestrator.testbed.lab.lab import Lab
 from orchestrator.testbed.remote import Agent
@@ -72,6 +73,29 @@ def provisioning(folder: Path, image: cache.Product) -> Iterator[tuple[Lab, Path
         lab.close()
     shutil.copy(image.path / "packages.txt", folder)
     os.utime(disk, (FIXED_TIME_S, FIXED_TIME_S))
+
+
+def provision(
+    lab: Lab,
+    machine: str,
+    release: str,
+    builds: Mapping[str, cache.Product],
+    progress: Progress,
+    *,
+    further: Mapping[str, Any] | None = None,
+    timeout_s: float = 900,
+) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    """Provision a machine that accepts logins, and check its modules as `check_modules` does.
+
+    ``further``: variables of the playbook in addition to the module builds; ``timeout_s``: of the playbook. Return what
+    is recorded of the disk, and the agent's answer to ``kernel_log``. Raises TestbedError.
+    """
+    wanted = {**variables([from_here(name, product) for name, product in builds.items()]), **(further or {})}
+    target = Target(machine, "root", lab.ssh_options())
+    outcome = run_playbook("provision", [target], wanted, progress, timeout_s=timeout_s)
+    progress.detail("checking that every module build loads")
+    log = check_modules(lab, machine, release, builds)
+    return {"tasks": outcome.tasks, "changed": outcome.changed}, log
 
 
 def check_modules(lab: Lab, machine: str, release: str, builds: Mapping[str, cache.Product]) -> Mapping[str, Any]:

@@ -9,13 +9,20 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.debian import DISK, copy_disk, mmdebstrap, shared_scratch, show_steps
+from orchestrator.debian import DISK, copy_disk, disk_hook, mmdebstrap, shared_scratch, show_steps
 from orchestrator.paths import cache_home
 from orchestrator.progress import Progress
 
-LARGER_SIZE = "4G"  # with the packages of a testbed file; empty space takes no room
+_LARGER_SIZE = "4G"  # with the packages of a testbed file; empty space takes no room
+_LEFT_OUT = ("man", "doc", "info", "locale", "lintian", "zoneinfo", "bug")
+_LIST_PACKAGES = "chroot \"$1\" dpkg-query -W -f '${Package} ${Version}\\n' >packages.txt"
 # A copy-on-write disk refers to its image by name and modification time; a fixed time makes the image portable.
 FIXED_TIME_S = 1_000_000_000
+
+
+def disk_size(usual: str, packages: Sequence[str]) -> str:
+    """Return the size of an image's disk: the ``usual`` one, or with packages of a testbed file a larger one."""
+    return _LARGER_SIZE if packages else usual
 
 
 def build_image(
@@ -27,15 +34,15 @@ def build_image(
     suites: Sequence[str],
     packages: Sequence[str],
     hooks: Sequence[str],
-    left_out: Sequence[str],
+    size: str,
     environment: Mapping[str, str] | None = None,
     take: Callable[[Path], None] = lambda scratch: None,
 ) -> dict[str, Any]:
     """Build a root file system: root.ext4 and packages.txt in ``folder``. Return the size and the date of the image.
 
-    ``name``: the image's name in messages, such as "lab image"; ``hooks``: commands that have the new root in $1 and
-    write packages.txt to their folder, which contains ``files``; ``left_out``: folders of /usr/share to leave out;
-    ``take``: takes further files from the hooks' folder before it is removed. Raises TestbedError.
+    ``name``: the image's name in messages, such as "lab image"; ``hooks``: commands that have the new root in $1, in a
+    folder that contains ``files``; ``size``: of the disk, such as 1G; ``take``: takes further files from the hooks'
+    folder before it is removed. Raises TestbedError.
     """
     log = folder / "build.log"
     with shared_scratch() as scratch:
@@ -48,10 +55,10 @@ def build_image(
             scratch,
             suites,
             packages,
-            hooks,
+            [*hooks, _LIST_PACKAGES, disk_hook(size)],
             log,
             variant="essential",
-            left_out=left_out,
+            left_out=_LEFT_OUT,
             what=f"Building the {name} with mmdebstrap",
             on_line=show_steps(progress),
             keep_log=cache_home() / "logs" / f"{name.replace(' ', '-')}.log",

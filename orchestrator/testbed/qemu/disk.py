@@ -16,9 +16,8 @@ from orchestrator.errors import TestbedError
 from orchestrator.kernel.builds import needed_builds
 from orchestrator.kernel.releases import cached_release_module, load_releases, release_module
 from orchestrator.progress import Progress
-from orchestrator.provision import Target, from_here, run_playbook, variables
 from orchestrator.spec.variants import OwnCode
-from orchestrator.testbed.lab.disk import Products, check_modules, disk_inputs, provisioning
+from orchestrator.testbed.lab.disk import Products, disk_inputs, provision, provisioning
 from orchestrator.testbed.qemu.image import cached_image, guest_image
 from orchestrator.testbed.qemu.machine import KVM, TCG, Guest, boot, shut_down, wait_until_up
 
@@ -87,16 +86,14 @@ def _provision(
         progress.detail(f"booting the guest ({accelerator})")
         kernel, initrd = image.path / "vmlinuz", image.path / "initrd"
         cores = min(2, len(os.sched_getaffinity(0))) if accelerator == KVM else 1
-        boot(lab, Guest("guest1", 1, kernel, initrd, disk, cores, _MEMORY, accelerator, writable=True))
+        guest = Guest("guest1", 1, kernel, disk, cores, _MEMORY, writable=True, initrd=initrd, accelerator=accelerator)
+        boot(lab, guest)
         wait_until_up(lab, "guest1", BOOT_TIMEOUT_S[accelerator])
-        wanted = variables([from_here(name, product) for name, product in builds.items()])
-        target = Target("guest1", "root", lab.ssh_options())
-        outcome = run_playbook("provision", [target], wanted, progress, timeout_s=_PROVISION_TIMEOUT_S)
-        progress.detail("checking that every module build loads")
-        check_modules(lab, "guest1", image.description["facts"]["kernel_release"], builds)
+        release = image.description["facts"]["kernel_release"]
+        facts, _ = provision(lab, "guest1", release, builds, progress, timeout_s=_PROVISION_TIMEOUT_S)
         progress.detail("shutting the guest down")
         shut_down(lab, "guest1")
-    return {"tasks": outcome.tasks, "changed": outcome.changed, "provisioned_by": accelerator}
+    return {**facts, "provisioned_by": accelerator}
 
 
 def cached_products() -> list[cache.Product]:

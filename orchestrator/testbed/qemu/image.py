@@ -12,18 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import cache
-from orchestrator.debian import disk_hook, named_packages, read_packages
+from orchestrator.debian import named_packages, read_packages
 from orchestrator.hashing import hash_files
 from orchestrator.kernel.releases import Release
 from orchestrator.progress import Progress
-from orchestrator.testbed.lab.image import LARGER_SIZE, build_image
+from orchestrator.testbed.lab.image import build_image, disk_size
 from orchestrator.testbed.uml.image import GUEST as LAB_GUEST
 
 GUEST = Path(__file__).with_name("guest")
 SIZE = "2G"
 # Packages in addition to the tools, which the lab image has too.
 _SYSTEM = ("acpid", "initramfs-tools", "kmod", "sudo", "systemd-sysv", "udev")
-_LEFT_OUT = ("man", "doc", "info", "locale", "lintian", "zoneinfo", "bug")
 _MACHINE_ID = "6f7263682d67756573742d696d616765"  # arbitrary; without one, each boot would count as the first
 
 
@@ -40,13 +39,9 @@ def image_inputs(release: Release, packages: Sequence[str] = ()) -> dict[str, An
         "sshd": hash_files([LAB_GUEST / "sshd_config"], LAB_GUEST),
         "packages": _packages(release, packages),
         "suites": list(release.suites),
-        "size": _size(packages),
+        "size": disk_size(SIZE, packages),
         "form": 2,
     }
-
-
-def _size(packages: Sequence[str]) -> str:
-    return LARGER_SIZE if packages else SIZE
 
 
 def guest_image(release: Release, progress: Progress, packages: Sequence[str] = ()) -> cache.Product:
@@ -82,8 +77,8 @@ def _build(release: Release, packages: Sequence[str], folder: Path, progress: Pr
         files=[LAB_GUEST / "sshd_config", *GUEST.iterdir()],
         suites=release.suites,
         packages=_packages(release, packages),
-        hooks=_hooks(_size(packages)),
-        left_out=_LEFT_OUT,
+        hooks=_HOOKS,
+        size=disk_size(SIZE, packages),
         # Keeps Debian's kernel package from making an initrd, which would contain every module.
         environment={"INITRD": "No"},
         take=take,
@@ -104,11 +99,7 @@ def unpacked(initrd: bytes) -> bytes:
     return initrd[:at] + gzip.decompress(initrd[at:])
 
 
-def _hooks(size: str) -> list[str]:
-    """Return the commands to run in the new root ($1), from a folder with the files of guest/. ``size``: the disk's."""
-    return [*_HOOKS, disk_hook(size)]
-
-
+# Commands to run in the new root ($1), from a folder with the files of guest/.
 _HOOKS = [
     'mkdir -p "$1"/etc/orch/power && cp sshd_config "$1"/etc/orch/ && cp power-button "$1"/etc/orch/power/',
     'install -m 755 orch-guest "$1"/usr/local/sbin/ && cp orch*.service orch.target "$1"/etc/systemd/system/',
@@ -125,5 +116,4 @@ _HOOKS = [
     'cp "$1"/boot/vmlinuz-* vmlinuz && cp "$1"/boot/initrd.img-* initrd',
     'rm -rf "$1"/boot/* "$1"/initrd.img* "$1"/vmlinuz* "$1"/var/cache/* "$1"/var/lib/apt/lists/* "$1"/var/log/*',
     'rm -rf "$1"/etc/ssh/ssh_host_*',
-    "chroot \"$1\" dpkg-query -W -f '${Package} ${Version}\\n' >packages.txt",
 ]

@@ -6,7 +6,6 @@ For options and commands, see QEMU's documentation, "Invocation" and "QEMU QMP R
 
 import asyncio
 import shutil
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any
 
 from orchestrator.commands import capture
 from orchestrator.errors import TestbedError
-from orchestrator.testbed.lab.lab import MANAGEMENT, Lab, address_of
+from orchestrator.testbed.lab.lab import Lab, address_of
+from orchestrator.testbed.lab.machine import LabMachine
 
 QEMU = "qemu-system-x86_64"
 PACKAGES = {QEMU: "qemu-system-x86", "qemu-img": "qemu-utils"}
@@ -45,24 +45,15 @@ def version() -> str:
     return said.split("\n", 1)[0].removeprefix("QEMU emulator version ")
 
 
-@dataclass(frozen=True, slots=True)
-class Guest:
-    """The parameters of a guest.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guest(LabMachine):
+    """The parameters of a guest, whose interfaces are its devices nic0, nic1 and so on.
 
-    ``accelerator``: KVM or TCG, QEMU's emulation; ``links``: the names of its links, which become its devices nic1,
-    nic2 and so on. nic0 is for the controller.
+    ``accelerator``: KVM or TCG, QEMU's emulation.
     """
 
-    name: str
-    number: int
-    kernel: Path
     initrd: Path
-    disk: Path
-    cores: int
-    memory_bytes: int
     accelerator: str
-    writable: bool = False  # True: the disk itself is written, not a copy-on-write file over it
-    links: Sequence[str] = ()
 
 
 def processor(accelerator: str) -> list[str]:
@@ -102,7 +93,7 @@ def arguments(guest: Guest, folder: Path) -> list[str]:
     options = [
         *BARE,
         *processor(guest.accelerator),
-        *("-name", guest.name, "-smp", str(guest.cores), "-m", f"{guest.memory_bytes // 2**20}M"),
+        *("-name", guest.name, "-smp", str(guest.cpus), "-m", f"{guest.memory_bytes // 2**20}M"),
         *("-kernel", str(guest.kernel), "-initrd", str(guest.initrd), "-append", command_line(guest)),
         *("-drive", f"{disk},if=virtio"),
         *("-drive", f"file={_escaped(folder / 'keys.tar')},format=raw,readonly=on,if=virtio"),
@@ -110,14 +101,13 @@ def arguments(guest: Guest, folder: Path) -> list[str]:
         # A panic pauses the guest, which distinguishes it from a slow one.
         *("-device", "pvpanic-pci", "-action", "panic=pause"),
     ]
-    queues = guest.cores
-    for index in range(len(guest.links) + 1):
-        mac = f"02:00:00:00:{index:02x}:{guest.number:02x}"
-        several = queues > 1
-        tap = f"tap,id=n{index},ifname=nic{guest.number}.{index},script=no,downscript=no,vhost=off"
-        device = f"virtio-net-pci,netdev=n{index},mac={mac},romfile="
+    queues = guest.cpus
+    several = queues > 1
+    for index, (device, mac) in enumerate(guest.interfaces()):
+        tap = f"tap,id=n{index},ifname={device},script=no,downscript=no,vhost=off"
+        card = f"virtio-net-pci,netdev=n{index},mac={mac},romfile="
         options += ["-netdev", tap + f",queues={queues}" * several]
-        options += ["-device", device + f",mq=on,vectors={2 * queues + 2}" * several]
+        options += ["-device", card + f",mq=on,vectors={2 * queues + 2}" * several]
     return options
 
 
@@ -148,8 +138,7 @@ def boot(lab: Lab, guest: Guest) -> None:
         done = capture(create)
         if done.returncode:
             raise TestbedError(f"{guest.name}: no disk could be made over {guest.disk}: {done.stderr.strip()}")
-    ports = [("tap", bridge, guest.cores) for bridge in (MANAGEMENT, *guest.links)]
-    lab.start_program(guest.name, guest.number, qemu, arguments(guest, lab.folder), ports)
+    lab.start_program(guest.name, guest.number, qemu, arguments(guest, lab.folder), guest.ports("tap", guest.cpus))
 
 
 # --- the monitor ---

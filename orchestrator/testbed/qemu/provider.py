@@ -63,9 +63,18 @@ class GuestMachines:
     def boot(self, lab: Lab, number: int, cores: int) -> None:
         host = self._spec.hosts[number - 1]
         products = self.products[host.kernel]
-        kernel, initrd = products.image.path / "vmlinuz", products.image.path / "initrd"
-        guest = Guest(host.name, number, kernel, initrd, products.disk_file, cores, host.memory, self.accelerator.name)
-        boot(lab, replace(guest, links=crossing_links(self._spec.hosts, host)))
+        guest = Guest(
+            host.name,
+            number,
+            products.image.path / "vmlinuz",
+            products.disk_file,
+            cores,
+            host.memory,
+            links=crossing_links(self._spec.hosts, host),
+            initrd=products.image.path / "initrd",
+            accelerator=self.accelerator.name,
+        )
+        boot(lab, guest)
 
     def wait(self, lab: Lab, name: str) -> None:
         wait_until_up(lab, name, BOOT_TIMEOUT_S[self.accelerator.name])

@@ -19,9 +19,8 @@ from orchestrator.kernel.builds import needed_builds
 from orchestrator.kernel.lab import lab_kernel
 from orchestrator.kernel.modules import lab_module
 from orchestrator.progress import Progress
-from orchestrator.provision import Target, from_here, run_playbook, variables
 from orchestrator.spec.variants import OwnCode
-from orchestrator.testbed.lab.disk import Products, check_modules, disk_inputs, provisioning
+from orchestrator.testbed.lab.disk import Products, disk_inputs, provision, provisioning
 from orchestrator.testbed.lab.lab import Lab
 from orchestrator.testbed.uml.image import image_inputs, lab_image
 from orchestrator.testbed.uml.machine import Machine, boot
@@ -73,8 +72,7 @@ def _provision(
     progress: Progress,
 ) -> Mapping[str, Any]:
     release = kernel.description["facts"]["release"]
-    wanted = {
-        **variables([from_here(name, product) for name, product in builds.items()]),
+    of_the_kernel = {
         "orch_kernel_release": release,
         "orch_kernel_modules": str(_pack_modules(kernel.path / "modules", folder / "modules.tar")),
     }
@@ -84,14 +82,12 @@ def _provision(
         progress.detail("booting the lab kernel")
         boot(lab, machine)
         lab.wait_for_ssh("lab1", BOOT_TIMEOUT_S)
-        outcome = run_playbook("provision", [Target("lab1", "root", lab.ssh_options())], wanted, progress)
-        progress.detail("checking that every module build loads")
-        crypto = check_modules(lab, "lab1", release, builds)["crypto"]
-        if not crypto:
+        facts, log = provision(lab, "lab1", release, builds, progress, further=of_the_kernel)
+        if not log["crypto"]:
             raise TestbedError("The lab kernel does not report its crypto implementation: our patches are not in it.")
         _shut_down(lab)
     (folder / "modules.tar").unlink()
-    return {"tasks": outcome.tasks, "changed": outcome.changed, "crypto": str(crypto)}
+    return {**facts, "crypto": str(log["crypto"])}
 
 
 def _pack_modules(modules: Path, target: Path) -> Path:

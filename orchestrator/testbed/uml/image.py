@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import cache
-from orchestrator.debian import disk_hook, named_packages, read_packages
+from orchestrator.debian import named_packages, read_packages
 from orchestrator.progress import Progress
-from orchestrator.testbed.lab.image import LARGER_SIZE, build_image
+from orchestrator.testbed.lab.image import build_image, disk_size
 
 GUEST = Path(__file__).with_name("guest")
 SUITES = ("trixie", "trixie-backports")
 SIZE = "1G"
-_LEFT_OUT = ("man", "doc", "info", "locale", "lintian", "zoneinfo", "bug")
 
 
 def image_inputs(packages: Sequence[str] = ()) -> dict[str, Any]:
     """Return the inputs of the image. ``packages``: those of a testbed file, in addition to the lab's own."""
     further = named_packages(packages)
-    size = {"packages": further, "size": LARGER_SIZE} if further else {"size": SIZE}
-    return {"guest": cache.hash_tree(GUEST), "suites": list(SUITES), **size, "form": 1}
+    named = {"packages": further} if further else {}
+    size = disk_size(SIZE, further)
+    return {"guest": cache.hash_tree(GUEST), "suites": list(SUITES), **named, "size": size, "form": 1}
 
 
 def lab_image(progress: Progress, packages: Sequence[str] = ()) -> cache.Product:
@@ -51,10 +51,8 @@ def _build(folder: Path, further: Sequence[str], progress: Progress) -> Mapping[
         hooks=[
             'rm -rf "$1"/var/cache/* "$1"/var/lib/apt/lists/* "$1"/var/log/* "$1"/etc/ssh/ssh_host_*',
             'mkdir -p "$1"/etc/orch && cp sshd_config "$1"/etc/orch/ && install -m 755 init "$1"/sbin/orch-init',
-            "chroot \"$1\" dpkg-query -W -f '${Package} ${Version}\\n' >packages.txt",
-            disk_hook(LARGER_SIZE if further else SIZE),
         ],
-        left_out=_LEFT_OUT,
+        size=disk_size(SIZE, further),
     )
     tool = subprocess.run(["mmdebstrap", "--version"], capture_output=True, text=True, check=True).stdout.strip()
     return {"built_with": tool, "suites": list(SUITES), **made}

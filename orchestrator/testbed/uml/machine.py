@@ -3,27 +3,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from orchestrator.testbed.lab.lab import MANAGEMENT, Lab, address_of
+from orchestrator.testbed.lab.lab import Lab, address_of
+from orchestrator.testbed.lab.machine import LabMachine
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
-    """The parameters of a lab machine.
+class Machine(LabMachine):
+    """The parameters of a lab machine, whose interfaces are its devices vec0, vec1 and so on.
 
-    ``cpus``: the number of virtual CPUs; ``links``: the names of its links, which become its devices vec1, vec2 and so
-    on. vec0 is for the controller. ``arguments``: additional kernel command-line arguments.
+    ``arguments``: additional kernel command-line arguments.
     """
 
-    name: str
-    number: int
-    kernel: Path
-    disk: Path
-    cpus: int
-    memory_bytes: int
-    writable: bool = False  # True: the disk itself is written, not a copy-on-write file over it
-    links: Sequence[str] = ()
     arguments: Sequence[str] = ()
 
 
@@ -55,10 +46,6 @@ def boot(lab: Lab, machine: Machine) -> str:
         f"orch.address={address_of(machine.number)}/24",
     ]
     arguments += machine.arguments
-    bridges = [MANAGEMENT, *machine.links]
-    for index in range(len(bridges)):
-        mac = f"02:00:00:00:{index:02x}:{machine.number:02x}"
-        arguments.append(f"vec{index}:transport=raw,ifname=nic{machine.number}.{index},mac={mac},gro=1")
-    return lab.start_program(
-        machine.name, machine.number, machine.kernel, arguments, [("veth", bridge, 1) for bridge in bridges]
-    )
+    for index, (device, mac) in enumerate(machine.interfaces()):
+        arguments.append(f"vec{index}:transport=raw,ifname={device},mac={mac},gro=1")
+    return lab.start_program(machine.name, machine.number, machine.kernel, arguments, machine.ports("veth"))
