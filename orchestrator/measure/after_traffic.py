@@ -32,6 +32,11 @@ class AfterTraffic:
     received_bytes: Mapping[int, int] = field(default_factory=dict)
     sent_bytes: Mapping[int, int] = field(default_factory=dict)
 
+    @property
+    def stored_age_s(self) -> float | None:
+        """The age of the oldest handshake in seconds, as an attempt stores it: to a millisecond."""
+        return None if self.handshake_age_s is None else round(self.handshake_age_s, 3)
+
     def carried(self, attempt: Attempt) -> dict[str, list[dict[str, int]]]:
         """Return each tunnel's share of a trial's traffic in bytes and packets; empty without tunnels.
 

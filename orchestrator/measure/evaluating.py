@@ -29,7 +29,7 @@ def evaluate(attempt: Attempt, driven: Driven, reading: "Reading", quantity: Own
         outcome.measurements["quantity"] = quantity.model_dump(mode="json")
     outcome.measurements.update(
         {"duration_s": trial.traffic.duration_s, **reading.measurements},
-        handshake_age_s=None if after.handshake_age_s is None else round(after.handshake_age_s, 3),
+        handshake_age_s=after.stored_age_s,
         handshakes_in_traffic=after.rekeys,
         shares=shares.shares(carried),
     )
@@ -41,9 +41,13 @@ def evaluate(attempt: Attempt, driven: Driven, reading: "Reading", quantity: Own
 
 
 def evidence_of(
-    attempt: Attempt, after: AfterTraffic, carried: Mapping[str, list[dict[str, int]]], **known: object
+    attempt: Attempt, after: AfterTraffic, carried: Mapping[str, list[dict[str, int]]] | None = None, **known: object
 ) -> Evidence:
-    """Return the evidence about an attempt. ``known``: what its tool knows, by the fields of `Evidence`."""
+    """Return the evidence about an attempt.
+
+    ``carried``: as from `AfterTraffic.carried`, None for tools whose loads count what tunnels carry; ``known``: what
+    its tool knows, by the fields of `Evidence`.
+    """
     fields: dict[str, object] = {
         "streams": (),
         "probes": attempt.outcome.probes,
@@ -53,6 +57,6 @@ def evidence_of(
         "kernel_log": after.complaints,
         "clock_skew_s": attempt.outcome.probes["clock_skew_s"],
         "control": attempt.conditions.control,
-        "carried": carried,
+        "carried": carried or {},
     }
     return Evidence(**{**fields, **known})  # type: ignore[arg-type]

@@ -1,11 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quantiles of round-trip times under load. Pure."""
+"""Round-trip times under load: the echo requests, and quantiles of the times. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from orchestrator.agent.traffic_messages import EchoStream
+from orchestrator.measure.layout import receiver_address, sender_address
+
 QUANTILES: Mapping[str, float] = {"p50_s": 0.5, "p90_s": 0.9, "p99_s": 0.99, "p999_s": 0.999, "max_s": 1.0}
+
+
+def through_first_tunnel(role: str, pace_pps: float, duration_s: float, after_s: float = 0.0) -> EchoStream:
+    """Return the echo requests that the sending end, ``role``, sends through the first tunnel to the receiving end.
+
+    ``pace_pps``: requests per second; ``duration_s``: for how long; ``after_s``: how long after the load begins.
+    """
+    return {
+        "role": role,
+        "source": sender_address(1),
+        "destination": receiver_address(1),
+        "pace_pps": pace_pps,
+        "duration_s": duration_s,
+        "after_s": after_s,
+    }
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:

@@ -3,6 +3,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,6 +28,8 @@ from orchestrator.store.tables import tables
 from orchestrator.tools.command import runs as own_tools
 from orchestrator.tools.command.traffic import Command
 from tests.unit.synthetic_run import write_run
+
+ATTEMPT: Any = SimpleNamespace(ends=SimpleNamespace(sender="client", receiver="server"))
 
 COMMAND: dict[str, Any] = {
     "server": ["echo-server", "{address}", "{port}"],
@@ -109,11 +112,12 @@ def test_each_tunnel_has_a_server_and_a_client_with_its_addresses(tmp_path: Path
     traffic = load_experiment(spec_of(tmp_path)).traffic
     assert traffic.command is not None
     wanted = own_tools.runs(traffic, 2, 2.0)
-    servers = own_tools.servers("server", traffic.command, wanted)
-    clients = own_tools.clients("client", traffic.command, wanted)
+    servers = own_tools.servers(ATTEMPT, traffic.command, wanted)
+    clients = own_tools.clients(ATTEMPT, traffic.command, wanted)
     far = [layout.receiver_address(tunnel) for tunnel in (1, 2)]
     assert [server["arguments"] for server in servers] == [["echo-server", address, "5201"] for address in far]
     assert [(server["address"], server["port"]) for server in servers] == [(address, 5201) for address in far]
+    assert ({server["role"] for server in servers}, {client["role"] for client in clients}) == ({"server"}, {"client"})
     assert clients[1]["arguments"] == ["probe", f"--to={far[1]}", "2", "{2}"]
 
 
@@ -123,10 +127,10 @@ def test_one_client_for_all_tunnels_knows_all_addresses(tmp_path: Path) -> None:
     assert traffic.command is not None
     assert traffic.command.warms_up_itself
     wanted = own_tools.runs(traffic, 3, 2.0)
-    (client,) = own_tools.clients("client", traffic.command, wanted)
+    (client,) = own_tools.clients(ATTEMPT, traffic.command, wanted)
     far = ",".join(layout.receiver_address(tunnel) for tunnel in (1, 2, 3))
     assert client["arguments"] == ["probe", far, "3", "1"]
-    assert [server["port"] for server in own_tools.servers("server", traffic.command, wanted)] == [None]
+    assert [server["port"] for server in own_tools.servers(ATTEMPT, traffic.command, wanted)] == [None]
 
 
 def test_ends_send_from_the_address_of_the_tunnel_only_where_programs_are_the_users() -> None:

@@ -45,8 +45,8 @@ class OwnCommand(Tool):
 
         def jobs(wanted: "Sequence[ClientRun]", warm_up_s: float, duration_s: float, measured: bool = True) -> Jobs:
             return Jobs(
-                runs.servers(attempt.ends.receiver, command, wanted),
-                lambda: runs.clients(attempt.ends.sender, command, wanted),
+                runs.servers(attempt, command, wanted),
+                lambda: runs.clients(attempt, command, wanted),
                 warm_up_s,
                 duration_s,
                 grace_s=command.deadline_s,

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.agent.processes import FILES
 from orchestrator.agent.traffic_messages import Client, Server
@@ -13,6 +13,10 @@ from orchestrator.measure.layout import receiver_address, sender_address
 from orchestrator.measure.readings import value_in
 from orchestrator.measure.streams import BadReport
 from orchestrator.tools.command.traffic import Command, CommandTraffic
+from orchestrator.tools.protocol import client, server
+
+if TYPE_CHECKING:
+    from orchestrator.measure.attempt import Attempt
 
 _SHOWN = 200  # characters of what a program printed
 
@@ -60,29 +64,20 @@ def runs(traffic: CommandTraffic, tunnels: int, duration_s: float) -> list[Clien
     ]
 
 
-def servers(role: str, command: Command, wanted: Sequence[ClientRun]) -> list[Server]:
-    """Return the agent's ``servers``; empty if the command has no server."""
+def servers(attempt: "Attempt", command: Command, wanted: Sequence[ClientRun]) -> list[Server]:
+    """Return the servers of an attempt; empty if the command has no server."""
     if not command.server:
         return []
+    port = command.port if command.ready == "listens" else None
     return [
-        {
-            "role": role,
-            "name": f"server-{run.name}",
-            "address": run.arguments["address"],
-            "port": command.port if command.ready == "listens" else None,
-            "any": True,
-            "arguments": _filled(command.server, run),
-        }
+        server(attempt, f"server-{run.name}", _filled(command.server, run), run.arguments["address"], port)
         for run in wanted
     ]
 
 
-def clients(role: str, command: Command, wanted: Sequence[ClientRun]) -> list[Client]:
-    """Return the agent's ``clients``."""
-    return [
-        {"role": role, "name": f"client-{run.name}", "any": True, "arguments": _filled(command.client, run)}
-        for run in wanted
-    ]
+def clients(attempt: "Attempt", command: Command, wanted: Sequence[ClientRun]) -> list[Client]:
+    """Return the clients of an attempt."""
+    return [client(attempt, f"client-{run.name}", _filled(command.client, run)) for run in wanted]
 
 
 def _filled(arguments: Sequence[str], run: ClientRun) -> list[str]:
@@ -105,9 +100,9 @@ def read_runs(command: Command, wanted: Sequence[ClientRun], processes: Mapping[
     Raises BadReport if a client or server failed, or if what a client printed has no such number.
     """
     for run in wanted:
-        server = processes.get(f"server-{run.name}")
-        if server is not None and server["status"]:
-            raise BadReport(f"The server of {run.where} {_ended(server)}")
+        served = processes.get(f"server-{run.name}")
+        if served is not None and served["status"]:
+            raise BadReport(f"The server of {run.where} {_ended(served)}")
     return [_read(command, run, processes[f"client-{run.name}"]) for run in wanted]
 
 

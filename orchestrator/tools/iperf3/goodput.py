@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.agent.packet_messages import GeneratorRequest
-from orchestrator.agent.traffic_messages import Client, EchoStream
+from orchestrator.agent.traffic_messages import Client
 from orchestrator.measure.after_traffic import AfterTraffic
 from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.driving import Processes
 from orchestrator.measure.judge import Passage, total_rates, variation
+from orchestrator.measure.latency import through_first_tunnel
 from orchestrator.measure.streams import BadReport, Stream
 from orchestrator.spec import GATEWAYS
 from orchestrator.testbed.protocol import own_cpus
@@ -31,23 +32,11 @@ def prepare(attempt: Attempt) -> Jobs:
         return iperf3.clients(ends.sender, pairs, traffic, cpus, attempt.net.mtu)
 
     servers = iperf3.servers(ends.receiver, pairs)
-    echoes = _echoes(attempt, pairs[0])
+    echoes = None
+    if traffic.latency is not None:  # during the measured window
+        pace_pps = traffic.latency.rate_pps
+        echoes = through_first_tunnel(ends.sender, pace_pps, traffic.duration_s, after_s=traffic.warm_up_s)
     return Jobs(servers, clients, traffic.warm_up_s, traffic.duration_s, suffix=".json", echoes=echoes)
-
-
-def _echoes(attempt: Attempt, first: iperf3.Pair) -> EchoStream | None:
-    """Return the echo requests to send during the measured window; None if the spec asks for none."""
-    traffic = Iperf3Traffic.of(attempt.trial.traffic)
-    if traffic.latency is None:
-        return None
-    return {
-        "role": attempt.ends.sender,
-        "source": first.sender,
-        "destination": first.receiver,
-        "pace_pps": traffic.latency.rate_pps,
-        "duration_s": traffic.duration_s,
-        "after_s": traffic.warm_up_s,
-    }
 
 
 def _checked_pairs(attempt: Attempt) -> list[iperf3.Pair]:

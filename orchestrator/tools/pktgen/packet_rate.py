@@ -4,12 +4,10 @@
 Optionally, round-trip times are measured under such loads.
 """
 
-from orchestrator.agent.traffic_messages import EchoStream
-from orchestrator.measure import layout
 from orchestrator.measure.after_traffic import read_after_traffic
 from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.evaluating import evidence_of
-from orchestrator.measure.latency import round_trips
+from orchestrator.measure.latency import round_trips, through_first_tunnel
 from orchestrator.plan import PROFILE
 from orchestrator.spec import MAX
 from orchestrator.testbed.remote import AgentFailure
@@ -53,13 +51,12 @@ def _offer_rate(attempt: Attempt, loads: Loads) -> float:
         received_pps=load.received_pps,
         loss_ratio=load.loss_ratio,
         duration_s=round(load.seconds, 4),
-        handshake_age_s=None if after.handshake_age_s is None else round(after.handshake_age_s, 3),
+        handshake_age_s=after.stored_age_s,
         loads=[load.to_json()],
     )
     evidence = evidence_of(
         attempt,
         after,
-        {},
         baseline=None if rate is not None else attempt.generator_carries,
         rate_pps=load.received_pps,
         loads=[load],
@@ -92,14 +89,7 @@ def _time_round_trips(attempt: Attempt, loads: Loads, rate_pps: float) -> None:
     assert traffic.latency is not None
     rows = []
     for share in traffic.latency.at:
-        asked: EchoStream = {
-            "role": attempt.ends.sender,
-            "source": layout.sender_address(1),
-            "destination": layout.receiver_address(1),
-            "pace_pps": traffic.latency.rate_pps,
-            "duration_s": traffic.duration_s,
-            "after_s": 0.0,
-        }
+        asked = through_first_tunnel(attempt.ends.sender, traffic.latency.rate_pps, traffic.duration_s)
         load = loads.offer(rate_pps * share, traffic.duration_s, Beside(asked))
         assert load.echoes is not None
         row = {"at": share, "offered_pps": round(load.offered_pps, 1), "loss_ratio": load.loss_ratio}

@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.measure.after_traffic import read_after_traffic
 from orchestrator.measure.attempt import Attempt
+from orchestrator.measure.evaluating import evidence_of
 from orchestrator.measure.judge import Evidence, Verdict
 from orchestrator.measure.load import Load
 from orchestrator.measure.tunnels import renew_tunnels
@@ -210,30 +211,20 @@ def _evaluate(
     durations = {id(load): duration for load, duration in loads.offered}
     main = decisive[0] if decisive else loads.offered[-1][0]
     outcome.probes = {**main.probes, "clock_skew_s": None}
-    age = after.handshake_age_s
     carried = outcome.measurements.get("pdr_lower_pps") or outcome.measurements.get("ndr_lower_pps") or 0.0
-    outcome.measurements.update(
-        duration_s=round(main.seconds, 4), handshake_age_s=None if age is None else round(age, 3)
-    )
+    outcome.measurements.update(duration_s=round(main.seconds, 4), handshake_age_s=after.stored_age_s)
     baseline = None if attempt.baseline else attempt.conditions.baseline
     at_most = any(ends_at(one, max_rate_pps, limits.headroom) for one in found)
-    verdicts = [
-        attempt.judged(
-            Evidence(
-                streams=(),
-                probes=main.probes,
-                duration_s=durations[id(main)],
-                handshake_age_s=age,
-                rekeyed=after.rekeyed,
-                kernel_log=after.complaints,
-                baseline=None if at_most else attempt.generator_carries,
-                rate_pps=carried,
-                control=attempt.conditions.control,
-                # For loads far from the bounds it does not matter whether the generator kept their rate.
-                loads=[replace(load, rate_pps=None) for load, _ in loads.offered],
-            )
-        )
-    ]
+    evidence = evidence_of(
+        attempt,
+        after,
+        duration_s=durations[id(main)],
+        baseline=None if at_most else attempt.generator_carries,
+        rate_pps=carried,
+        # For loads far from the bounds it does not matter whether the generator kept their rate.
+        loads=[replace(load, rate_pps=None) for load, _ in loads.offered],
+    )
+    verdicts = [attempt.judged(evidence)]
     for load in decisive:
         beside = Evidence((), load.probes, durations[id(load)], loads=[load], plain_pps=baseline)
         verdicts.append(attempt.judged(beside))
