@@ -128,6 +128,21 @@ def bench_of(folder: Path) -> Any:
     return load_testbed(str(folder / "bench.yaml"))
 
 
+def test_the_page_counts_what_its_extensions_need() -> None:
+    text = PAGE.read_text()
+    rows = re.findall(r"^\| (to [^|]+) \| ([^|]+) \| (\d+) \|$", text, re.MULTILINE)
+    assert len(rows) == 8
+    assert {changed for _, _, changed in rows} == {"0"}
+    need = {wanted: written for wanted, written, _ in rows}
+    assert need["to vary another key of the spec"] == "a line in `factors`"
+    assert need["to send other traffic, or measure something else"] == "a file with a tool"
+    assert need["to measure tunnels of another kind"] == "a file with a system, and a variants file"
+    assert need["to use machines that orch does not know"] == "a folder with a provider"
+    # The code of all of them, which the other tests run beside the package as it is: a file each.
+    code = re.findall(r"^```python\n# (\S+)$", text, re.MULTILINE)
+    assert code == ["view.py", "gre.py", "pingpong.py", "reserved/__init__.py"]
+
+
 def test_a_factor_of_any_key_is_a_line_of_the_spec(folder: Path) -> None:
     plan = make_plan(load_experiment(folder / "mtu.yaml"), lab_capabilities(1, ("vanilla", "inline")))
     cells = [trial.levels.more for trial in plan.iterate() if trial.levels.variant == "inline"]
