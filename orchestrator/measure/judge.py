@@ -10,6 +10,7 @@ from statistics import fmean, pstdev
 from typing import Any, NamedTuple
 
 from orchestrator.measure import shares
+from orchestrator.measure.alike import condensed
 from orchestrator.measure.control import within
 from orchestrator.measure.load import Load
 from orchestrator.measure.streams import Stream
@@ -99,7 +100,7 @@ def judge(evidence: Evidence, limits: Limits, *, load_marks: bool = False, emula
     breaches = list(_breaches(evidence, limits))
     if emulated or (load_marks and any(name in LOAD for name, _ in breaches)):
         report_only |= {*LOAD, *_EFFECTS_OF_LOAD, *(() if _went_past(evidence) else ("counters",))}
-    for name, sentence in breaches:
+    for name, sentence in condensed(breaches):
         if name in report_only:
             verdict.marks.append(sentence)
         else:
