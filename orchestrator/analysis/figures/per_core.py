@@ -38,6 +38,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "irq": (SKY, "\\\\\\\\"),
     "steal": (VERMILION, "xxxx"),
 }
+_CHARACTER_IN, _MARGIN_IN = 0.06, 0.6  # the mean width of a character of a panel's title; left of the panels
 _POINTS: dict[str, Any] = {"s": 4, "color": "#222222", "linewidths": 0, "alpha": 0.75, "zorder": 4}
 
 
@@ -89,7 +90,9 @@ def per_core_load(run: Run) -> Drawing:
     notes += [note for note in (captions.loss_note(planned, planned.iloc[:0]), *captions.context_notes(run)) if note]
 
     kinds = [kind for kind in KINDS if rows[kind].max() >= 0.001]
-    width = COLUMN_IN if len(names) * cores <= 24 else PAGE_IN
+    titles_in = len(names) * _CHARACTER_IN * (1 + max(map(len, names)))
+    narrow = len(names) * cores <= 24 and titles_in < COLUMN_IN - _MARGIN_IN
+    width = COLUMN_IN if narrow else PAGE_IN
     with mpl.rc_context(STYLE):
         figure = parts.sheet(run, width, 2.1, notes)
         grid = figure.subplots(1, len(names), squeeze=False, sharey=True)[0]
