@@ -116,12 +116,13 @@ def of_cpus(name):
     return [number for number in numbers if number is not None]
 
 
-def surroundings():
-    """Return what should be the same before and after the traffic: interrupt affinity, throttling and frequency.
+def surroundings(roles):
+    """Return what should be the same before and after the traffic: interrupt affinity, throttling, frequency, and how
+    many times TCP of some roles has run short of memory.
 
     ``interrupts``: {number: list of CPUs} of those that have ever occurred, since reading all takes a lab machine 60
     ms; ``throttled``: events, null if the host does not count them; ``frequency_khz``: of each CPU now, empty if
-    unknown. CPUs that are off line are in neither.
+    unknown. CPUs that are off line are in neither. ``tcp_pressures``: see `tcp_pressures`.
     """
     interrupts = {}
     for line in read_text("/proc/interrupts").splitlines()[1:]:
@@ -135,7 +136,20 @@ def surroundings():
         "interrupts": interrupts,
         "throttled": sum(throttled) if throttled else None,
         "frequency_khz": of_cpus("cpufreq/scaling_cur_freq"),
+        "tcp_pressures": sum(tcp_pressures(role) for role in roles),
     }
+
+
+def tcp_pressures(role):
+    """Return how many times a connection of a role met the limit on TCP's memory (net.ipv4.tcp_mem of the host).
+
+    TCP then keeps its windows as small as a few segments. It is TCPMemoryPressures of /proc/net/netstat, which has a
+    line of names and one of values.
+    """
+    with inside(role):
+        lines = [line.split() for line in read_text("/proc/thread-self/net/netstat").splitlines()]
+    names, values = [line for line in lines if line[0] == "TcpExt:"]
+    return int(values[names.index("TCPMemoryPressures")])
 
 
 def watch_kernel_log(request: WatchKernelLogRequest) -> Nothing:

@@ -151,7 +151,7 @@ def measure_with(request: MeasureRequest, trace, beside) -> MeasureAnswer:
         "seconds": time.monotonic() - QUIET_SINCE["at_s"],
         "packets": packets_so_far() - QUIET_SINCE["packets"],
     }
-    surroundings_before = surroundings()
+    surroundings_before = surroundings(request.sample_roles)
     others_before, others_since = process_seconds(PROCESSES.pids()), time.monotonic()
     if request.start_at is not None:
         time.sleep(max(0.0, request.start_at - time.time()))
@@ -194,7 +194,7 @@ def measure_with(request: MeasureRequest, trace, beside) -> MeasureAnswer:
         "readings": readings,
         "moves": roaming.moves if roaming is not None else [],
         "before": before,
-        "surroundings": [surroundings_before, surroundings()],
+        "surroundings": [surroundings_before, surroundings(request.sample_roles)],
         "others": others,
         "processes": PROCESSES.stop(),
         "polls": trace.result() if request.trace_polls else None,

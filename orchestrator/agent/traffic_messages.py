@@ -158,12 +158,13 @@ class Surroundings(typing.TypedDict):
     """Conditions that should not change during the traffic.
 
     ``interrupts``: {number: list of CPUs}; ``throttled``: events, None if the host does not count them;
-    ``frequency_khz``: of each CPU, empty if unknown.
+    ``frequency_khz``: of each CPU, empty if unknown; ``tcp_pressures``: how many times TCP has run short of memory.
     """
 
     interrupts: dict[str, str]
     throttled: int | None
     frequency_khz: list[int]
+    tcp_pressures: int
 
 
 class Printed(typing.TypedDict):

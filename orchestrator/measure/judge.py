@@ -328,6 +328,8 @@ def _remarks(evidence: Evidence) -> Iterator[str]:
     """Yield sentences that a reader should know although no limit is broken."""
     if idle := [stream.where for stream in evidence.streams if not stream.received_bytes]:
         yield f"{len(idle)} of {len(evidence.streams)} connections carried nothing in the measured time"
+    if times := evidence.probes.get("tcp_pressures"):
+        yield f"TCP ran short of memory {times} time{'s' * (times != 1)}, and then sends little (net.ipv4.tcp_mem)"
     for load in evidence.loads:
         if load.unexplained < 0:
             more = f"{-load.unexplained} more packets were dropped than were lost"

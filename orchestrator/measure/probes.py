@@ -154,6 +154,7 @@ def between(samples: Sequence[Mapping[str, Any]], surroundings: Sequence[Mapping
             if first["interrupts"].get(number, cpus) != cpus
         ],
         "throttled": None if last["throttled"] is None else last["throttled"] - (first["throttled"] or 0),
+        "tcp_pressures": last["tcp_pressures"] - first["tcp_pressures"],
         "frequency_khz_before": _mean(first["frequency_khz"]),
         "frequency_khz_after": _mean(last["frequency_khz"]),
     }
@@ -196,8 +197,8 @@ def of_hosts(
 
     Rows of CPUs have their host, and their role if CPUs belong to roles (``owners``: {cpu: role}). Of values that a
     host has once, the worst counts: the window and the clock step that are farthest off, and the largest drop in
-    frequency; packets and throttling events are added up. ``virtual_time`` is that of the only host of a testbed in
-    virtual time, and absent in real time.
+    frequency; packets, throttling events and ``tcp_pressures`` are added up. ``virtual_time`` is that of the only host
+    of a testbed in virtual time, and absent in real time.
     """
     parts = {host: between(answer["samples"], answer["surroundings"]) for host, answer in measured.items()}
     rows = {
@@ -221,6 +222,7 @@ def of_hosts(
             for number in part["interrupts_moved"]
         ],
         "throttled": sum(throttled) if throttled else None,
+        "tcp_pressures": sum(part["tcp_pressures"] for part in parts.values()),
         "frequency_khz_before": slowed["frequency_khz_before"],
         "frequency_khz_after": slowed["frequency_khz_after"],
         "energy_j": {host: part["energy_j"] for host, part in parts.items()},

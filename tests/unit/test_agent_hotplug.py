@@ -92,15 +92,15 @@ def test_a_governor_says_which_energy_preference_is_its_own(cpus: Cpus) -> None:
 
 
 def test_samples_are_of_the_cpus_that_are_on_line_at_that_moment(cpus: Cpus) -> None:
-    first = probes.surroundings()
+    first = probes.surroundings([])
     assert (first["throttled"], first["frequency_khz"]) == (6, [3_000_000, 3_000_001, 3_000_002, 3_000_003])
     cpus.off_line(2)
     cpus.off_line(3)
-    then = probes.surroundings()
+    then = probes.surroundings([])
     assert (then["throttled"], then["frequency_khz"]) == (1, [3_000_000, 3_000_001])
     cpus.busy.clear()
     cpus.write("cpu3/thermal_throttle/core_throttle_count", "5")
-    assert probes.surroundings()["throttled"] == 6
+    assert probes.surroundings([])["throttled"] == 6
 
 
 def test_nothing_is_tuned_on_a_cpu_that_is_off_line_although_its_files_are_there(cpus: Cpus) -> None:
@@ -112,7 +112,7 @@ def test_nothing_is_tuned_on_a_cpu_that_is_off_line_although_its_files_are_there
 
 def test_a_frequency_that_the_driver_does_not_know_is_left_out(cpus: Cpus) -> None:
     cpus.write("cpufreq/policy0/scaling_cur_freq", "<unknown>")
-    assert len(probes.surroundings()["frequency_khz"]) == 3
+    assert len(probes.surroundings([])["frequency_khz"]) == 3
 
 
 @pytest.mark.parametrize(("control", "why"), [("off", "smt"), ("forceoff", "smt-forced"), ("on", "unknown")])

@@ -473,6 +473,12 @@ def test_each_broken_limit_is_named(given_evidence: Evidence, name: str, words: 
     assert (marked.broken, marked.marks) == ([], [sentence])
 
 
+def test_tcp_that_ran_short_of_memory_marks_an_attempt() -> None:
+    (mark,) = judge(evidence(tcp_pressures=2), Limits()).marks
+    assert mark.startswith("TCP ran short of memory 2 times")
+    assert judge(evidence(tcp_pressures=0), Limits()).marks == []
+
+
 def test_in_virtual_time_other_programs_make_an_attempt_longer_and_not_invalid() -> None:
     disturbed: dict[str, Any] = {
         "computer": computer(other_s=4.0, steal_s=4.0),
@@ -597,7 +603,7 @@ def sample(at: float, ticks: int, packets: int) -> dict[str, Any]:
 
 
 def surroundings(cpu: int) -> dict[str, Any]:
-    return {"interrupts": {"4": str(cpu), "5": "0-1"}, "throttled": cpu, "frequency_khz": []}
+    return {"interrupts": {"4": str(cpu), "5": "0-1"}, "throttled": cpu, "frequency_khz": [], "tcp_pressures": 7 * cpu}
 
 
 def test_what_a_card_discards_in_its_column_fifo_is_a_drop() -> None:
@@ -614,6 +620,7 @@ def test_probes_are_the_difference_of_two_samples() -> None:
     assert found["window_s"] == 2.0
     assert found["interrupts_moved"] == ["4"]
     assert found["throttled"] == 1
+    assert found["tcp_pressures"] == 7
     assert found["per_cpu"][0]["user_s"] == 2.0
     assert found["per_cpu"][1]["idle_s"] == 1.0
     assert [row["NET_RX"] for row in found["softirqs"]] == [10, 20]
@@ -651,6 +658,7 @@ def test_probes_of_several_hosts_say_the_host_and_keep_the_worst() -> None:
     assert set(found["interfaces"]) == {"client", "server"}
     assert found["interrupts_moved"] == ["left: 4", "right: 4"]
     assert found["throttled"] == 2
+    assert found["tcp_pressures"] == 14
     assert found["before"] == {"seconds": 0.5, "packets": 8}
     assert found["frequency_khz_after"] is None
     assert found["others"]["right"] == {"cores": 0.5, "names": ["cc1"]}
