@@ -34,6 +34,7 @@ _PARTS = (
     "settings",
     "roles",
     "shaping",
+    "mtu",
     "routes",
     "ipsec",
     "tunnels",

@@ -29,6 +29,7 @@ from orchestrator.agent.lease import LEASE, break_lease, lease, note_request
 from orchestrator.agent.load import busy
 from orchestrator.agent.messages import decode
 from orchestrator.agent.module import put_module_back, variant
+from orchestrator.agent.mtu import forget_paths, narrow_links, widen_links
 from orchestrator.agent.nics import lent_to, taken_nics
 from orchestrator.agent.pktgen import GENERATOR, pktgen
 from orchestrator.agent.probes import KERNEL_LOG, clock, kernel_log, pause, watch_kernel_log
@@ -102,6 +103,9 @@ OPERATIONS = {
         neighbours,
         shape_links,
         unshape_links,
+        widen_links,
+        narrow_links,
+        forget_paths,
         tunnels,
         peers,
         routes,
@@ -141,6 +145,9 @@ BESIDE_A_REMOVAL = {
         handshakes,
         shape_links,
         unshape_links,
+        widen_links,
+        narrow_links,
+        forget_paths,
         generator,
         serve,
         hold,

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from orchestrator.plan import Trial
 from orchestrator.spec import GATEWAYS, LINKS, tool_of
-from orchestrator.spec.fields import DEFAULT_MTU
+from orchestrator.spec.fields import DEFAULT_MTU, LINK_MTU
 from orchestrator.spec.varied import SHARED_DEVICE, TUNNEL_DEVICE, TUNNEL_MTU
 
 Part = TypeVar("Part")
@@ -99,6 +99,11 @@ class Net:
     sourced: bool = False
     devices: str = "wg"
     shared: bool = False
+
+    @property
+    def link_mtu(self) -> int:
+        """The MTU of the links in bytes: the usual one, or more for tunnels whose packets do not fit into it."""
+        return max(LINK_MTU, self.mtu + LINK_MTU - DEFAULT_MTU)
 
     @property
     def versions(self) -> tuple[int, ...]:

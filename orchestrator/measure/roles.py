@@ -48,9 +48,9 @@ def make_links(testbed: OpenTestbed, net: Net, tunnels: int) -> None:
     see_neighbours(testbed, net)
 
 
-def see_neighbours(testbed: OpenTestbed, net: Net) -> None:
-    """Check that packets pass the links between roles. Raises TestbedError if two roles do not reach each other."""
+def see_neighbours(testbed: OpenTestbed, net: Net, mtu: int = LINK_MTU) -> None:
+    """Check that packets of up to ``mtu`` bytes pass the links between roles. Raises TestbedError if they do not."""
     near: dict[str, NeighbourAddresses] = {
         role: {"addresses": reached} for role, reached in requests.neighbours(net).items()
     }
-    ask_roles(testbed, near, lambda part: NeighboursRequest(part, LINK_MTU), 60)
+    ask_roles(testbed, near, lambda part: NeighboursRequest(part, mtu), 60)

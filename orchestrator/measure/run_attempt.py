@@ -12,6 +12,7 @@ from orchestrator.agent.host_messages import WatchKernelLogRequest
 from orchestrator.errors import TestbedError
 from orchestrator.kernel.variants import Variant
 from orchestrator.measure.attempt import Attempt, Conditions, Outcome, Phases
+from orchestrator.measure.mtu import prepare_mtu, restore_mtu
 from orchestrator.measure.shaping import shape_link, unshape_link
 from orchestrator.measure.streams import BadReport
 from orchestrator.measure.tunnels import remove_tunnels, shake_hands
@@ -67,6 +68,7 @@ def _run(attempt: Attempt) -> None:
             assert attempt.variant is not None
             outcome.variant_build = attempt.system.load(testbed, attempt.variant)
             attempt.phases.done("variant")
+        prepare_mtu(attempt)
         attempt.system.create(testbed, attempt.net, tunnels, attempt.variant)
         attempt.phases.done("tunnels")
         shake_hands(testbed, trial.topology, tunnels, tool.largest_packet(trial.levels))
@@ -100,6 +102,8 @@ def _clean_up(attempt: Attempt) -> None:
         what = "the tunnels"
         if attempt.tunnelled:
             remove_tunnels(attempt.testbed, attempt.trial.levels.tunnels)
+        what = "the raised MTU of the links"
+        restore_mtu(attempt)
     except TestbedError as error:
         outcome.host_lost = True
         outcome.reasons.append(f"{what} could not be removed: {error}")

@@ -31,6 +31,7 @@ MOST_VIRTUAL_CPUS = 64  # for a cell in virtual time
 # IPv6, UDP and WireGuard.
 DEFAULT_MTU = 1420
 LINK_MTU = 1500  # bytes that every link must carry
+LARGEST_MTU = 8920  # of a tunnel over links with jumbo frames of 9000 bytes
 SMALLEST_PACKET, LARGEST_PACKET = 64, DEFAULT_MTU  # bytes
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, WithJsonSchema, create_model, model_serializer
 
 from orchestrator.spec.factors import Level
-from orchestrator.spec.fields import DEFAULT_MTU, NeverOrSeconds, Size, Strict
+from orchestrator.spec.fields import DEFAULT_MTU, LARGEST_MTU, LINK_MTU, NeverOrSeconds, Size, Strict
 from orchestrator.spec.host_settings import level_of
 from orchestrator.spec.known_tools import any_traffic, own_schemas
 from orchestrator.spec.links import OF_LINKS
@@ -36,8 +36,9 @@ Mtu = Annotated[
     Size,
     Field(
         ge=1280,
-        le=DEFAULT_MTU,
-        description=f"The MTU of the tunnels in bytes. Default: {DEFAULT_MTU}. Not for pktgen.",
+        le=LARGEST_MTU,
+        description=f"The MTU of the tunnels in bytes. Default: {DEFAULT_MTU}. For a larger one, the MTU of all links "
+        f"is raised during the trial to {LINK_MTU - DEFAULT_MTU} bytes more. Not for pktgen.",
     ),
 ]
 Device = Annotated[
