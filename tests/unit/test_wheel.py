@@ -50,8 +50,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 tar.add(CHECKOUT / name, name, recursive=False)
     with tarfile.open(folder / "source.tar") as tar:
         tar.extractall(source, filter="data")
-    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, source]
-    subprocess.run(build, check=True, stdin=subprocess.DEVNULL)
+    build = [sys.executable, "-m", "pip", "wheel", "-v", "--no-deps", "--no-build-isolation", "-w", folder, source]
+    with (folder / "build.log").open("w") as log:
+        subprocess.run(build, check=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     (made,) = folder.glob("*.whl")
     return made
 
@@ -84,6 +85,12 @@ def test_the_wheel_has_every_file_of_the_folders_that_the_program_reads(installe
         assert len(wanted) > 5
         folder = installed if name == "orchestrator" else installed / "orchestrator" / "shipped"
         assert {one for one in wanted if not (folder / one).is_file()} == set()
+
+
+def test_the_build_of_the_wheel_warns_of_no_folder(wheel: Path) -> None:
+    log = (wheel.parent / "build.log").read_text()
+    assert "adding 'orchestrator/__init__.py'" in log
+    assert [line for line in log.splitlines() if "WARNING" in line or "would be ignored" in line] == []
 
 
 def test_an_installed_program_plans_judges_and_knows_its_variants(installed: Path, tmp_path: Path) -> None:
