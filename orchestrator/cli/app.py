@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
-from typer import _completion_shared
+from typer import _completion_classes, _completion_shared
 from typer import main as typer_main
 from typer.core import TyperCommand, TyperGroup
 
@@ -72,6 +72,8 @@ def load(name: str) -> Any:
     if isinstance(found, typer.Typer):
         found.rich_markup_mode = None
         made: Any = typer_main.get_command(found)
+        for command in made.commands.values():
+            command.short_help = _first_sentence(command.help)
     else:
         single = typer.Typer(add_completion=False, rich_markup_mode=None)
         extra = {"allow_extra_args": True, "ignore_unknown_options": True} if entry.passes_arguments else None
@@ -81,12 +83,18 @@ def load(name: str) -> Any:
     return made
 
 
+def _first_sentence(text: str) -> str:
+    return " ".join(text.split()).partition(". ")[0].removesuffix(".") + "."
+
+
 class _Commands(TyperGroup):
     """A group that knows the name and help line of every command, and imports only the command that is used."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands.update({name: TyperCommand(name, help=entry.help) for name, entry in COMMANDS.items()})
+        # A short help is shown in full; without one, Typer cuts the help off, in completion after 45 characters.
+        made = {name: TyperCommand(name, help=one.help, short_help=one.help) for name, one in COMMANDS.items()}
+        self.commands.update(made)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
@@ -107,6 +115,16 @@ app = typer.Typer(
 _completion_shared._completion_scripts["zsh"] += (
     'if [[ $zsh_eval_context[-1] == loadautofunc ]]; then %(complete_func)s "$@"; fi\n'
 )
+
+
+class _ZshComplete(_completion_classes.ZshComplete):
+    """Typer's completion for zsh, with apostrophes: zsh drops those that Typer doubles."""
+
+    def format_completion(self, item: Any) -> str:
+        return super().format_completion(item).replace("''", r"'\''")
+
+
+_completion_classes.ZshComplete = _ZshComplete  # type: ignore[misc]
 
 
 def _show_version(wanted: bool) -> None:

@@ -6,7 +6,14 @@ from typing import Annotated
 
 import typer
 
-Tier = Annotated[str | None, typer.Option(help="How much to measure: smoke, quick, full, or another tier of the spec.")]
+from orchestrator.cli import completion
+
+Tier = Annotated[
+    str | None,
+    typer.Option(
+        help="How much to measure: smoke, quick, full, or another tier of the spec.", autocompletion=completion.tiers
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
@@ -23,7 +30,11 @@ Busy = Annotated[
     ),
 ]
 Testbed = Annotated[
-    str | None, typer.Option(help="Use this testbed instead of the spec's: a name in experiments/testbeds, or a file.")
+    str | None,
+    typer.Option(
+        help="Use this testbed instead of the spec's: a name in experiments/testbeds, or a file.",
+        autocompletion=completion.testbeds,
+    ),
 ]
 Order = Annotated[
     str | None,

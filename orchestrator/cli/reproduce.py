@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli import options
+from orchestrator.cli import completion, options
 from orchestrator.paths import EXPERIMENTS, RESULTS
 
 if TYPE_CHECKING:
@@ -19,7 +19,10 @@ VIRTUALLY = "orch reproduce {claim} --testbed virtual-lab --tier claims"
 
 
 def reproduce(
-    claim: Annotated[str, typer.Argument(help="A claim from experiments/claims, for instance C4.")],
+    claim: Annotated[
+        str,
+        typer.Argument(help="A claim from experiments/claims, for instance C4.", autocompletion=completion.claims),
+    ],
     tier: options.Tier = None,
     overrides: options.Overrides = None,
     busy: options.Busy = None,
