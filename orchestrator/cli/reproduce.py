@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from orchestrator.spec import Claim
 
 NOT_ASKED_STATUS = 4
-VIRTUALLY = "orch reproduce {claim} --testbed virtual-lab --tier claims"
+_VIRTUALLY = "orch reproduce {claim} --testbed {testbed} --tier claims"
+_VIRTUAL_TESTBEDS = {"flows": "virtual-one-machine"}  # published for one machine with all roles; others: virtual-lab
 
 
 def reproduce(
@@ -103,7 +104,7 @@ def _foretell(claim: "Claim", path: Path, tier: str | None, overrides: Sequence[
     for reason in found.against:
         print(f"orch:   {reason}.", file=sys.stderr)
     if not found.testable and able.slots is None:
-        command = VIRTUALLY.format(claim=claim.claim)
+        command = _VIRTUALLY.format(claim=claim.claim, testbed=_VIRTUAL_TESTBEDS.get(claim.experiment, "virtual-lab"))
         print(f"orch: In virtual time a verdict is possible here: `{command}`.", file=sys.stderr)
     return found.testable
 

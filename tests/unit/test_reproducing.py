@@ -222,6 +222,14 @@ def test_a_dry_run_measures_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert measured.request is None
 
 
+@pytest.mark.parametrize("claim", [f"C{number}" for number in range(1, 8)])
+def test_the_command_for_virtual_time_can_lead_to_a_verdict(claim: str, capsys: Output) -> None:
+    assert run_command(["reproduce", claim, "--dry-run"]) == 4
+    told = shlex.split(capsys.readouterr().err.split("`")[-2])
+    assert told[told.index("--testbed") + 1] == ("virtual-one-machine" if claim == "C7" else "virtual-lab")
+    assert run_command([*told[1:], "--dry-run"]) == 0
+
+
 @pytest.mark.parametrize(
     ("claim", "overrides", "lacks"),
     [
