@@ -22,7 +22,7 @@ from orchestrator.spec import SHARED_CPUS, RoleCpus
 
 _DRAWN_EVERY_S = 0.25
 _BAR, _SHORTEST_BAR = 24, 6  # characters
-_CELL, _RATE = 50, 14  # characters: the columns of finished trials
+_CELL, _RATE = 50, 14  # characters: the columns of finished trials where the terminal is wide enough
 _INDENT = "    "
 _MARKS = {"ok": ("✓", "green"), "invalid": ("!", "yellow"), "failed": ("✗", "red")}
 
@@ -140,9 +140,13 @@ class LiveDisplay:
         line = Text.assemble((f"{mark} ", style))
         if self._tracker.testbeds > 1:
             line.append(f"{testbed}  ", style="dim")
-        line.append(f"{cell(trial):<{_CELL}}")
-        line.append(f"{rate(outcome):>{_RATE}}", style="bold")
-        said = [(f"{outcome.status}: {'; '.join(outcome.reasons)}", style)] if outcome.reasons else []
+        name, number = cell(trial), rate(outcome)
+        wanted = max(_CELL + _RATE, len(name) + 1 + len(number))
+        columns = min(wanted, self._console.width - line.cell_len)
+        fits = len(name) + len(number) < columns
+        line.append(name).append(number.rjust(columns - len(name)) if fits else "", style="bold")
+        said = [(number, "bold")] if number and not fits else []
+        said += [(f"{outcome.status}: {'; '.join(outcome.reasons)}", style)] if outcome.reasons else []
         said += [(f"marked: {'; '.join(outcome.marks)}", "yellow")] if outcome.marks else []
         width = max(20, self._console.width - len(_INDENT))
         below = [Text(_INDENT + part, how) for text, how in said for part in textwrap.wrap(text, width)]

@@ -177,6 +177,21 @@ def test_on_a_terminal_each_trial_stays_with_its_reasons_and_marks() -> None:
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_a_number_stays_with_its_unit_on_any_terminal(width: int) -> None:
+    written, console = terminal(width)
+    planned = plan()
+    with LiveDisplay("uml", console) as display:
+        display.plan(planned, [])
+        display.block(planned.blocks[0])
+        for trial in planned.trials:
+            display.result(trial, 1, outcome())
+    rows = [row.rstrip() for row in written.getvalue().splitlines()]
+    said = [row for row in rows if "2.00" in row]
+    assert len(said) == len(planned.trials)
+    assert all(row.endswith(" 2.00 Gbit/s") and len(row) <= width for row in said)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_what_is_drawn_fits_the_terminal(width: int) -> None:
     _, console = terminal(width)
     planned = plan("5%", boots=2)
