@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-_WIDE = 10_000  # columns: wider than any table
+WIDE = 10_000  # columns: wider than any table
 
 
 def output() -> Console:
@@ -32,7 +32,7 @@ class _Plain(Console):
     """A console for output that is not a terminal."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(width=None if os.environ.get("COLUMNS") else _WIDE, **settings)
+        super().__init__(width=None if os.environ.get("COLUMNS") else WIDE, **settings)
 
     def print(self, *objects: Any, **settings: Any) -> None:
         """Print as rich does, without its trailing blanks."""

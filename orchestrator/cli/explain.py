@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """`orch explain`: what limits the cells of a run, what would lift that, and where CPU time goes."""
 
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+_INDENT, _NARROWEST_COLUMN = 4, 20  # characters
 
 
 def explain(
@@ -41,5 +44,15 @@ def explain(
         lines = explain_cell(found, cell_named(found, cell, known), other)
     console = output()
     for line in (found.title, *(found.virtual_time.notes if found.virtual_time else ()), "", *lines):
-        console.print(line, soft_wrap="/" in line)  # a path stays whole
+        whole = line.lstrip().startswith("evidence:")  # a path stays whole
+        console.print(line if whole else _wrapped(line, console.width), soft_wrap=whole)
     return 0
+
+
+def _wrapped(line: str, width: int) -> str:
+    """Break a line at ``width`` characters. It continues below its last column, or, without columns, its first word."""
+    column = line.rfind("  ") + 2 if "  " in line else 0
+    if width - column < _NARROWEST_COLUMN:
+        column = _INDENT
+    indent = " " * column
+    return textwrap.fill(line, width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)

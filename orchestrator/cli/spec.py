@@ -163,7 +163,7 @@ def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities", variants: S
     from rich.markup import escape
     from rich.table import Table
 
-    from orchestrator.cli.consoles import output
+    from orchestrator.cli.consoles import WIDE, output
     from orchestrator.plan import block_estimate, estimate
     from orchestrator.plan.noise_floor import NOISE_FLOOR
 
@@ -206,36 +206,47 @@ def _show(planned: "Plan", lessons: "Lessons", able: "Capabilities", variants: S
             f"Each block has at least {rule.min} rounds, and at most {rule.max}. It ends when the interval of every "
             f"cell's {what} is at most {rule.width:.1%} of the median wide.".replace("%", " %"),
         )
-    roomy = console.width >= 80
-    table = Table(show_footer=True, box=SIMPLE, padding=(0, 1, 0, 0), show_edge=roomy)
-    table.add_column("block", "", justify="right", no_wrap=True)
-    table.add_column("cores", "", justify="right", no_wrap=True)
-    if prepared:
-        table.add_column("settings", "")
-    if rule.boots > 1 and roomy:
-        table.add_column("boot", "", justify="right", no_wrap=True)
-    table.add_column("variants", "", min_width=9)  # wraps on a narrow terminal
-    table.add_column("tunnels", "", min_width=7)
-    table.add_column("rounds", "", justify="right", no_wrap=True)
-    table.add_column("trials", span(str(least.trials), str(total.trials)), justify="right", no_wrap=True)
-    if roomy:
-        table.add_column("loads", span(str(least.loads), str(total.loads)), justify="right", no_wrap=True)
-    table.add_column("expected", span(duration(least.seconds), duration(total.seconds)), justify="right", no_wrap=True)
-    for block in planned.blocks:
-        measured = [trial for trial in block.trials if trial.kind == "measure"]
-        part, first = block_estimate(block, lessons), block_estimate(block, lessons, rule.min)
-        table.add_row(
-            str(block.index),
-            str(block.cores),
-            *([block.settings_text] if prepared else []),
-            *([str(block.boot)] if rule.boots > 1 and roomy else []),
-            ", ".join(sorted({trial.levels.variant for trial in measured}, key=variants.index)),
-            ", ".join(map(str, sorted({trial.levels.tunnels for trial in measured}))),
-            span(str(rule.min), str(measured[-1].round)),
-            span(str(first.trials), str(part.trials)),
-            *([span(str(first.loads), str(part.loads))] if roomy else []),
-            span(duration(first.seconds), duration(part.seconds)),
-        )
+
+    def drawn(roomy: bool) -> Table:
+        table = Table(show_footer=True, box=SIMPLE, padding=(0, int(roomy), 0, 0), show_edge=roomy)
+        table.add_column("block", "", justify="right", no_wrap=True)
+        table.add_column("cores", "", justify="right", no_wrap=True)
+        if prepared:
+            table.add_column("settings", "")
+        if rule.boots > 1 and roomy:
+            table.add_column("boot", "", justify="right", no_wrap=True)
+        table.add_column("variants", "", min_width=9)  # wraps on a narrow terminal
+        table.add_column("tunnels", "", min_width=7)
+        table.add_column("rounds", "", justify="right", no_wrap=True)
+        table.add_column("trials", span(str(least.trials), str(total.trials)), justify="right", no_wrap=True)
+        if roomy:
+            table.add_column("loads", span(str(least.loads), str(total.loads)), justify="right", no_wrap=True)
+        expected = span(duration(least.seconds), duration(total.seconds))
+        table.add_column("expected", expected, justify="right", no_wrap=roomy, min_width=8)
+        for block in planned.blocks:
+            measured = [trial for trial in block.trials if trial.kind == "measure"]
+            part, first = block_estimate(block, lessons), block_estimate(block, lessons, rule.min)
+            table.add_row(
+                str(block.index),
+                str(block.cores),
+                *([block.settings_text] if prepared else []),
+                *([str(block.boot)] if rule.boots > 1 and roomy else []),
+                ", ".join(sorted({trial.levels.variant for trial in measured}, key=variants.index)),
+                ", ".join(map(str, sorted({trial.levels.tunnels for trial in measured}))),
+                span(str(rule.min), str(measured[-1].round)),
+                span(str(first.trials), str(part.trials)),
+                *([span(str(first.loads), str(part.loads))] if roomy else []),
+                span(duration(first.seconds), duration(part.seconds)),
+            )
+        for column in table.columns:
+            if column.no_wrap:  # rich counts these as if they could be broken
+                column.min_width = max(len(str(text)) for text in (column.header, column.footer, *column.cells))
+        return table
+
+    table = drawn(roomy=True)
+    roomy = console.measure(table, options=console.options.update(width=WIDE)).minimum <= console.width
+    if not roomy:
+        table = drawn(roomy=False)
     console.print(table)
     boots = f"{total.boots} boot{'s' * (total.boots != 1)}"
     disk = span(size(least.disk_bytes), size(total.disk_bytes))

@@ -2,6 +2,7 @@
 """What the user sees of a campaign: its progress, earlier results, and the question after a change."""
 
 import io
+import re
 import sys
 import time
 
@@ -185,7 +186,7 @@ def test_a_number_stays_with_its_unit_on_any_terminal(width: int) -> None:
         display.block(planned.blocks[0])
         for trial in planned.trials:
             display.result(trial, 1, outcome())
-    rows = [row.rstrip() for row in written.getvalue().splitlines()]
+    rows = [row.rstrip() for row in re.sub(r"\x1b\[[0-9?]*[a-zA-Z]", "", written.getvalue()).splitlines()]
     said = [row for row in rows if "2.00" in row]
     assert len(said) == len(planned.trials)
     assert all(row.endswith(" 2.00 Gbit/s") and len(row) <= width for row in said)

@@ -337,3 +337,19 @@ def test_explain_takes_the_cpus_of_a_packet_rate_from_the_load_that_lost_too_muc
     assert "differs (closed loop and losses), so there is no ratio" in told
     assert run_command(["explain", path]) == 0
     assert "Cells without a rate per busy core" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", [60, 80, 98])
+def test_rows_of_explain_continue_below_their_last_column(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert run_command(["explain", str(RESULTS / "example")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= width
+    begin = next(number for number, line in enumerate(lines) if line.startswith("cell "))
+    rows = lines[begin + 1 : lines.index("", begin)]
+    column = lines[begin].find("limit") if width > 60 else 4  # too narrow for a column of words
+    for row in rows:
+        assert row.startswith((" " * column, "vanilla, ", "threaded, ", "inline, "))
+    assert (len(rows) > 18) == (width < 98)

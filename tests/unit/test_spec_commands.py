@@ -89,6 +89,22 @@ def test_a_plan_on_a_narrow_terminal_cuts_nothing_off(capsys: Output, monkeypatc
         assert all(len(line) <= width and "…" not in line for line in table)
 
 
+def test_a_plan_on_a_narrow_terminal_has_both_ends_of_the_expected_time(
+    capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["plan", "exp/scaling.yaml", "--tier", "full", "--set", "factors.cores=[1, 2]"]
+    found = []
+    for width in (60, 80, 120):
+        monkeypatch.setenv("COLUMNS", str(width))
+        assert run_command(arguments) == 0
+        lines = capsys.readouterr().out.splitlines()
+        begin = next(number for number, line in enumerate(lines) if line.split()[:2] == ["block", "cores"])
+        end = next(number for number, line in enumerate(lines) if " of results. " in line)
+        assert "expected" in lines[begin].split()
+        found.append(sum(line.split().count("min") for line in lines[begin:end]))
+    assert found[0] == found[1] == found[2] > 12
+
+
 def test_a_plan_lists_its_trials_in_the_order_of_the_run(capsys: Output) -> None:
     arguments = ["plan", "exp/scaling.yaml", "--tier", "quick", "--set", "factors.cores=[1]"]
     assert run_command([*arguments, "--json"]) == 0
