@@ -93,6 +93,12 @@ def test_the_build_of_the_wheel_warns_of_no_folder(wheel: Path) -> None:
     assert [line for line in log.splitlines() if "WARNING" in line or "would be ignored" in line] == []
 
 
+def test_the_wheel_has_the_extras_that_are_documented(installed: Path) -> None:
+    (info,) = installed.glob("orch-*.dist-info")
+    extras = metadata.Distribution.at(info).metadata.get_all("Provides-Extra")
+    assert set(extras or ()) == {"analysis", "dask", "jupyter"}
+
+
 def test_an_installed_program_plans_judges_and_knows_its_variants(installed: Path, tmp_path: Path) -> None:
     planned = orch(installed, tmp_path, "plan", "exp/scaling.yaml", "--tier", "smoke", "--testbed", "lab")
     assert planned.returncode == 0, planned.stderr
