@@ -5,6 +5,7 @@ Longer than other modules: a comparison's fields are explained by how each is fo
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -84,7 +85,12 @@ class Comparison:
     @property
     def hardware(self) -> tuple[Change, ...]:
         """Return the differences in the computers and their CPUs, which matter before all others."""
-        return tuple(one for one in self.differences if one.what.split(": ")[-1].split(".")[-1] in _HARDWARE)
+        named = {one: one.what.split(": ")[-1].split(".")[-1] for one in self.differences}
+        return tuple(
+            one
+            for one, name in named.items()
+            if name in _HARDWARE or (name == "crypto" and _other_instructions(one.was, one.now))
+        )
 
     @property
     def of_different_clocks(self) -> bool:
@@ -146,6 +152,14 @@ class Comparison:
         from orchestrator.analysis.rendering import comparison_html
 
         return comparison_html(self)
+
+
+def _other_instructions(was: str, now: str) -> bool:
+    """Return whether a cipher used other instructions of the CPU, in texts such as "chacha20 avx2, poly1305 avx2".
+    A cipher that only one of the texts names is no difference.
+    """
+    one, other = (dict(re.findall(r"([^ ,]+) ([^,]+)", text)) for text in (was, now))
+    return any(other.get(cipher, instructions) != instructions for cipher, instructions in one.items())
 
 
 def compare(a: Run, b: Run) -> Comparison:

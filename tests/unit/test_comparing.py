@@ -3,6 +3,7 @@
 
 import json
 import random
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 from orchestrator.analysis.comparing import CANNOT_TELL, DIFFERS, SAME, Comparison
 from orchestrator.analysis.dataset import load
 from orchestrator.cli.app import run_command
+from orchestrator.paths import RESULTS
 from orchestrator.stats import boots_test, detectable, holm, rank_test, relative_spread, smallest_p
+from orchestrator.store.changes import Change
 from tests.unit.synthetic_run import invented_bps, write_run
 
 
@@ -256,3 +259,25 @@ def test_packet_rates_are_compared_with_packet_rates_only(tmp_path: Path, capsys
     tcp = write_run(tmp_path / "c")
     assert run_command(["compare", str(a), str(tcp)]) == 2
     assert "These cannot be compared" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "differs"),
+    [
+        ("poly1305 avx2, chacha20 avx512vl", "chacha20 avx2, poly1305 avx2, aes vaes-avx2", True),
+        ("poly1305 avx2, chacha20 avx512vl", "chacha20 avx512vl, poly1305 avx2, aes vaes-avx512", False),
+        ("nothing", "chacha20 avx2, poly1305 avx2", False),
+    ],
+)
+def test_other_instructions_for_the_cipher_are_other_hardware(was: str, now: str, differs: bool) -> None:
+    run = load(RESULTS / "example")
+    found = replace(run.compare(run), differences=(Change("testbed: disk.crypto", was, now, None),))
+    assert bool(found.hardware) == differs
+
+
+def test_a_comparison_of_runs_on_different_hardware_says_that_first(capsys: pytest.CaptureFixture[str]) -> None:
+    run_command(["compare", str(RESULTS / "example-virtual"), str(RESULTS / "example-why")])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:2] for line in lines[:2]] == ["A ", "B "]
+    assert lines[2].startswith("The hardware differs")
+    assert "disk.crypto: poly1305 avx2, chacha20 avx512vl -> chacha20 avx2" in lines[3]
