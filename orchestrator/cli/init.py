@@ -42,7 +42,8 @@ def init(
         if isinstance(error, OSError):
             raise _not_written(folder, error) from error
         raise
-    print(f"Created {spec}, {testbed} and {folder / 'variants.yaml'}.")
+    *names, last = sorted(path.name for path in folder.iterdir())
+    print(f"Created in {folder}: {', '.join(names)} and {last}.")
     there = as_argument(spec)
     print(f"Next: orch validate {there}, then orch run {there} --tier smoke")
 

@@ -44,6 +44,14 @@ def test_it_may_be_anywhere_and_its_commands_can_be_copied(
     assert shlex.split(said.replace(", then", ""))[:3] == ["orch", "validate", f"{parent}/mine/mine.yaml"]
 
 
+def test_it_says_which_files_it_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    init(tmp_path / "mine")
+    said = capsys.readouterr().out.splitlines()[0]
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == sorted(
+        said.partition(": ")[2].rstrip(".").replace(" and ", ", ").split(", ")
+    )
+
+
 def test_nothing_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     with pytest.raises(UserError, match="already exists"):
