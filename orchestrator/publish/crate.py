@@ -107,19 +107,23 @@ def command(run: Mapping[str, Any]) -> str:
 
 def readme(run: Mapping[str, Any], names: Iterable[str], doubts: Sequence[str]) -> str:
     """Return the README of the archive. ``names``: the files in it; ``doubts``: sentences about what is not known."""
-    source = run.get("source") or {}
+    commit = (run.get("source") or {}).get("commit")
+    made_by = f"The run was made by its commit {commit}.\n" if commit else ""
     parts = {name.split("/", 1)[0] for name in names}
     listed = "\n".join(f"- `{part}`: {what}" for part, what in _WHAT.items() if part in parts)
     return f"""# {_title(run)}
 
 {_description(run, doubts)}
 
-Open `report.html` in a browser. With orch ({_PAPER} is the paper), this archive is read as it is, without a testbed:
+Open `report.html` in a browser. orch, the software that measured this run, has no public repository and no DOI yet; the
+paper is at {_PAPER}.
+{made_by}With orch, these commands read the archive as it is, and need no testbed:
 
-    orch report ARCHIVE.zip
-    orch rerun ARCHIVE.zip
+    orch report ARCHIVE.zip      redraw the figures and the report
+    orch verify ARCHIVE.zip      give the verdicts on the claims
 
-and `{command(run)}` begins another run like this one. It was made by the source at commit {source.get("commit")}.
+Two commands measure again: `orch rerun ARCHIVE.zip` repeats this run with its seed and compares the two, and
+`{command(run)}` starts a new one.
 
 {listed}
 

@@ -22,6 +22,7 @@ from orchestrator.cli.app import run_command
 from orchestrator.errors import UserError
 from orchestrator.paths import CHECKOUT, RESULTS
 from orchestrator.publish import export, export_run
+from orchestrator.publish.crate import readme
 from orchestrator.publish.secrecy import search, search_paths
 from orchestrator.store import archive, find_run
 from orchestrator.store.archive import unpack
@@ -124,6 +125,19 @@ def test_the_description_keeps_what_ro_crate_requires(tmp_path: Path) -> None:
             for reference in _many(value):
                 if isinstance(reference, dict):
                     assert reference["@id"] in by_id or reference["@id"].startswith("https://w3id.org/ro/")
+
+
+@pytest.mark.parametrize("commit", ["c" * 40, None])
+def test_the_readme_of_an_archive_says_where_the_software_is_and_what_needs_a_testbed(commit: str | None) -> None:
+    meta = json.loads((RESULTS / "example" / "run.json").read_text()) | {"source": {"commit": commit}}
+    said = " ".join(readme(meta, ["run.json", "trials/1/attempt.json"], []).split())
+    assert "has no public repository and no DOI yet; the paper is at https://" in said
+    assert ("made by its commit" in said) == (commit is not None)
+    assert "None" not in said
+    reading, _, measuring = said.partition("Two commands measure again:")
+    assert "need no testbed: orch report ARCHIVE.zip" in reading
+    assert "orch rerun ARCHIVE.zip" not in reading
+    assert "orch rerun ARCHIVE.zip" in measuring
 
 
 def _many(value: Any) -> list[Any]:
