@@ -3,6 +3,7 @@
 tables."""
 
 import json
+import re
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -42,6 +43,18 @@ def test_the_tables_of_a_stored_run_are_those_that_its_files_make_now(path: Path
         stored = pq.read_table(path / f"{name}.parquet")
         assert set(stored.column_names) <= set(made.column_names)  # there may be new columns
         assert made.select(stored.column_names).to_pylist() == stored.to_pylist()
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.name)
+def test_a_page_has_a_column_for_what_is_not_counted_only_where_there_is_any(path: Path) -> None:
+    page = (path / "report.html").read_text(encoding="utf-8")
+    tables_of_page = re.findall(r"<table>.*?</table>", page, re.DOTALL)
+    assert tables_of_page
+    for table in tables_of_page:
+        assert ("<th>not counted</th>" in table) == ('<span class="bad">' in table)
+        if ">of baseline</th>" in table:
+            rows = {len(re.findall(r"<t[hd]\b", row)) for row in re.findall(r"<tr.*?</tr>", table, re.DOTALL)}
+            assert len(rows) == 1  # as many cells in every row
 
 
 def test_the_examples_are_runs() -> None:
