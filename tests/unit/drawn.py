@@ -43,6 +43,7 @@ FIGURES: dict[str, Callable[[Run], Drawing]] = {
     "packet-cost": figures.packet_cost,
     "packet-stages": figures.packet_stages,
     "per-core-load": figures.per_core_load,
+    "rekey": figures.rekey,
     "value-against-round": figures.value_against_round,
 }
 

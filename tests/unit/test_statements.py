@@ -27,6 +27,7 @@ from orchestrator.analysis.packets import packet_cells
 from orchestrator.analysis.page_words import took
 from orchestrator.analysis.polls import polls, spread
 from orchestrator.analysis.quality import quality
+from orchestrator.analysis.rekeys import roaming_cost
 from orchestrator.analysis.virtual import controls
 from orchestrator.paths import CHECKOUT, RESULTS
 from orchestrator.stats import paired_ratio
@@ -216,6 +217,40 @@ def packet_costs() -> Numbers:
     return found
 
 
+IPSEC = "example-ipsec"
+ROAMING = "example-roaming"
+
+
+def ipsec_cost_us(variant: str) -> float:
+    """Return the CPU time of a packet with two tunnels on two cores, in µs."""
+    table = run(IPSEC).costs()
+    mine = table[(table["cores"] == 2) & (table["tunnels"] == 2)].set_index("variant")
+    return float(mine.loc[variant, "ns_a_packet"]) / 1e3
+
+
+def roaming_over_not(variant: str) -> Numbers:
+    """Return median, bounds and number of the ratios of the throughput with changes of ports to that without."""
+    trials = run(ROAMING).trials
+    mine = trials[(trials["kind"] == "measure") & (trials["status"] == "ok") & (trials["variant"] == variant)]
+    never = mine["tunnel.roam_every"] == "never"
+    both = [
+        {(row["block"], row["round"]): row["throughput_bps"] for row in rows.to_dict("records")}
+        for rows in (mine[~never], mine[never])
+    ]
+    found = paired_ratio(*both)
+    assert found is not None
+    return found.median, found.interval.low, found.interval.high, found.n
+
+
+def lowest_seconds() -> Numbers:
+    """Return the lowest rate near a change of ports and elsewhere, in percent of the median rate, of vanilla and of
+    inline; and the number of trials of each."""
+    grouped = roaming_cost(run(ROAMING)).groupby("variant")[["remains", "lowest_elsewhere"]]
+    table = grouped.median()
+    shares = [100 * table.loc[name, what] for what in table.columns for name in ("vanilla", "inline")]
+    return [*shares, *{int(n) for n in grouped.size()}]
+
+
 ONE = ("vanilla", 18, 1)
 MANY = ("vanilla", 18, 18)
 INLINE = ("inline", 18, 18)
@@ -334,6 +369,46 @@ STATEMENTS = (
         r"at (\d+) Mbit/s, ([\d.]+), ([\d.]+) and ([\d.]+) µs\. "
         r"As fast as they go, it is ([\d.]+), ([\d.]+) and ([\d.]+) µs",
         packet_costs,
+    ),
+    Statement("docs/examples.md", r"(124) of (\d+) trials are ok, with n = (\d)", lambda: trials_ok(IPSEC)),
+    Statement(
+        "docs/examples.md",
+        r"cipher, ChaCha20-Poly1305, carries ([\d.]+) times as much as vanilla \(([\d.]+) to ([\d.]+)\)",
+        lambda: ratio(IPSEC, ("ipsec-chacha", 2, 2), ("vanilla", 2, 2))[:3],
+    ),
+    Statement(
+        "docs/examples.md",
+        r"and ([\d.]+) times as much as inline \(([\d.]+) to ([\d.]+)\)",
+        lambda: ratio(IPSEC, ("ipsec-chacha", 2, 2), ("inline", 2, 2))[:3],
+    ),
+    Statement(
+        "docs/examples.md",
+        r"takes ([\d.]+) µs of CPU time with it, ([\d.]+) µs with inline, ([\d.]+) µs with threaded and ([\d.]+) µs "
+        r"with vanilla",
+        lambda: [ipsec_cost_us(name) for name in ("ipsec-chacha", "inline", "threaded", "vanilla")],
+    ),
+    Statement("docs/examples.md", r"instructions, it takes ([\d.]+) µs", lambda: (ipsec_cost_us("ipsec-gcm"),)),
+    Statement(
+        "docs/examples.md",
+        r"IPsec carries ([\d.]+) times as much as with ChaCha20-Poly1305 \(([\d.]+) to ([\d.]+)\)",
+        lambda: ratio(IPSEC, ("ipsec-gcm", 2, 2), ("ipsec-chacha", 2, 2))[:3],
+    ),
+    Statement("docs/examples.md", r"(25) of (\d+) trials are ok, with n = (\d)", lambda: trials_ok(ROAMING)),
+    Statement(
+        "docs/examples.md",
+        r"vanilla carries ([\d.]+) times as much as without changes \([^)]*?([\d.]+) to ([\d.]+), n = (\d) pairs\)",
+        lambda: roaming_over_not("vanilla"),
+    ),
+    Statement(
+        "docs/examples.md",
+        r"inline ([\d.]+) times \(([\d.]+) to ([\d.]+)\)\. No change",
+        lambda: roaming_over_not("inline")[:3],
+    ),
+    Statement(
+        "docs/examples.md",
+        r"has (\d+) % of the trial's median rate with vanilla and (\d+) % with inline, and the lowest of all other "
+        r"seconds (\d+) % and (\d+) % \(medians of (\d) trials each\)",
+        lowest_seconds,
     ),
     Statement("docs/examples.md", r"so (C\d) and (C\d) are not testable with this run", lambda: undecidable(VIRTUAL)),
     Statement("docs/examples.md", r"\(inline over vanilla: ([\d.]+) and ([\d.]+)\)", lambda: validated()),
