@@ -14,6 +14,7 @@ _PARTS = (
     "host_messages",
     "survey_messages",
     "network_messages",
+    "mtu_messages",
     "packet_messages",
     "traffic_messages",
     "echo",

@@ -7,8 +7,8 @@ import struct
 from orchestrator.agent.host import AgentError, call, inside, write_text
 from orchestrator.agent.interfaces import IFLA_MTU, change_link, links_of
 from orchestrator.agent.messages import Nothing
+from orchestrator.agent.mtu_messages import ForgetPathsRequest, NarrowLinksRequest, WidenLinksRequest
 from orchestrator.agent.netlink import NETLINK_ROUTE, Netlink, NetlinkError, attribute
-from orchestrator.agent.network_messages import ForgetPathsRequest, NarrowLinksRequest, WidenLinksRequest
 
 FORMER = {}  # type: dict[tuple[str, str], int]  # (role, device): MTU
 

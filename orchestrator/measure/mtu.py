@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The MTU of links and paths, for trials whose tunnels have an MTU of their own."""
 
-from orchestrator.agent import network_messages as messages
+from orchestrator.agent import mtu_messages as messages
 from orchestrator.measure import layout
 from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.roles import ask_roles, see_neighbours

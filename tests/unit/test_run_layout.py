@@ -205,3 +205,8 @@ def test_with_ecmp_one_subnet_is_behind_all_tunnels_and_each_keeps_its_own(
     sysctls = requests.links_requests(net, tunnels, ONE)["one"].namespaces["gateway-a"]["sysctl"]
     hashed = {name for name, value in sysctls.items() if name.endswith("multipath_hash_policy") and value == "1"}
     assert len(hashed) == len(net.versions)
+
+
+def test_links_are_wide_enough_for_each_tunnel_and_no_wider() -> None:
+    nets = [layout.Net(layout.SITE_TO_SITE, mtu=mtu) for mtu in (1280, 1420, 1421, 8920)]
+    assert [net.link_mtu for net in nets] == [1500, 1500, 1501, 9000]
