@@ -122,7 +122,8 @@ def surroundings(roles):
 
     ``interrupts``: {number: list of CPUs} of those that have ever occurred, since reading all takes a lab machine 60
     ms; ``throttled``: events, null if the host does not count them; ``frequency_khz``: of each CPU now, empty if
-    unknown. CPUs that are off line are in neither. ``tcp_pressures``: see `tcp_pressures`.
+    unknown. CPUs that are off line are in neither. ``tcp_pressures``, ``tcp_pressed``: see
+    the functions of these names.
     """
     interrupts = {}
     for line in read_text("/proc/interrupts").splitlines()[1:]:
@@ -137,6 +138,7 @@ def surroundings(roles):
         "throttled": sum(throttled) if throttled else None,
         "frequency_khz": of_cpus("cpufreq/scaling_cur_freq"),
         "tcp_pressures": sum(tcp_pressures(role) for role in roles),
+        "tcp_pressed": tcp_pressed(),
     }
 
 
@@ -150,6 +152,13 @@ def tcp_pressures(role):
         lines = [line.split() for line in read_text("/proc/thread-self/net/netstat").splitlines()]
     names, values = [line for line in lines if line[0] == "TcpExt:"]
     return int(values[names.index("TCPMemoryPressures")])
+
+
+def tcp_pressed():
+    """Return whether TCP is short of memory now; it stays so until most of it is free again (/proc/net/protocols)."""
+    lines = [line.split() for line in read_text("/proc/net/protocols").splitlines()]
+    place = lines[0].index("press")
+    return any(line[place] == "yes" for line in lines[1:] if line[0] == "TCP")
 
 
 def watch_kernel_log(request: WatchKernelLogRequest) -> Nothing:

@@ -158,13 +158,15 @@ class Surroundings(typing.TypedDict):
     """Conditions that should not change during the traffic.
 
     ``interrupts``: {number: list of CPUs}; ``throttled``: events, None if the host does not count them;
-    ``frequency_khz``: of each CPU, empty if unknown; ``tcp_pressures``: how many times TCP has run short of memory.
+    ``frequency_khz``: of each CPU, empty if unknown; ``tcp_pressures``: how many times TCP has run short of memory;
+    ``tcp_pressed``: whether it is short of memory.
     """
 
     interrupts: dict[str, str]
     throttled: int | None
     frequency_khz: list[int]
     tcp_pressures: int
+    tcp_pressed: bool
 
 
 class Printed(typing.TypedDict):

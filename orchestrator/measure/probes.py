@@ -154,7 +154,7 @@ def between(samples: Sequence[Mapping[str, Any]], surroundings: Sequence[Mapping
             if first["interrupts"].get(number, cpus) != cpus
         ],
         "throttled": None if last["throttled"] is None else last["throttled"] - (first["throttled"] or 0),
-        "tcp_pressures": last["tcp_pressures"] - first["tcp_pressures"],
+        "tcp_pressures": max(last["tcp_pressures"] - first["tcp_pressures"], int(first["tcp_pressed"])),
         "frequency_khz_before": _mean(first["frequency_khz"]),
         "frequency_khz_after": _mean(last["frequency_khz"]),
     }

@@ -35,4 +35,5 @@ def test_the_lab_machine_survives_256_busy_tunnels(tmp_path: Path) -> None:
     (run,) = runs_in(tmp_path / "results")
     attempts = [json.loads(file.read_text()) for file in run.glob("trials/*/*/attempt.json")]
     assert len(attempts) >= 6, done.stderr
-    assert [attempt["reasons"] for attempt in attempts if attempt["status"] == "failed"] == []
+    reasons = [reason for attempt in attempts for reason in attempt["reasons"]]
+    assert [reason for reason in reasons if "lost" in reason] == []

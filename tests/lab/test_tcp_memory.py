@@ -10,16 +10,16 @@ from tests.lab.support import orch, runs_in
 
 pytestmark = pytest.mark.lab
 
-USUAL, SMALL = "60000 90000 120000", "200 300 120000"  # pages: normal, pressure, most
+USUAL, SMALL = "60000 90000 120000", "1000 1500 120000"  # pages: normal, pressure, most
 SPEC = f"""\
 experiment: memory
 factors:
   variant: [inline]
   cores: [1]
   tunnels: [1]
-  links.wan.delay: [5ms]
+  links.wan.delay: [25ms]
   settings.ends.net.ipv4.tcp_mem: ["{USUAL}", "{SMALL}"]
-traffic: {{streams: 4, warm_up: 1s, duration: 2s}}
+traffic: {{streams: 8, warm_up: 1s, duration: 2s}}
 repetitions: 1
 busy: mark
 claims: none

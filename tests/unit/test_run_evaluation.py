@@ -603,7 +603,18 @@ def sample(at: float, ticks: int, packets: int) -> dict[str, Any]:
 
 
 def surroundings(cpu: int) -> dict[str, Any]:
-    return {"interrupts": {"4": str(cpu), "5": "0-1"}, "throttled": cpu, "frequency_khz": [], "tcp_pressures": 7 * cpu}
+    return {
+        "interrupts": {"4": str(cpu), "5": "0-1"},
+        "throttled": cpu,
+        "frequency_khz": [],
+        "tcp_pressures": 7 * cpu,
+        "tcp_pressed": False,
+    }
+
+
+def test_tcp_that_was_short_of_memory_before_the_traffic_counts_once() -> None:
+    pressed = [{**surroundings(1), "tcp_pressed": True}, surroundings(1)]
+    assert probes.between([sample(10.0, 100, 7), sample(12.0, 200, 17)], pressed)["tcp_pressures"] == 1
 
 
 def test_what_a_card_discards_in_its_column_fifo_is_a_drop() -> None:

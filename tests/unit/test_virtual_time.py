@@ -438,7 +438,7 @@ def test_rows_of_cpus_say_whose_they_are_where_they_belong_to_roles() -> None:
         fields = {"cpus": cpus, "ticks_per_s": 100, "softirqs": softirqs, "interfaces": {}, "clock_s": at_s}
         return {"at_monotonic_s": at_s, "virtual_time": None, **fields}
 
-    around = {"interrupts": {}, "throttled": None, "frequency_khz": [], "tcp_pressures": 0}
+    around = {"interrupts": {}, "throttled": None, "frequency_khz": [], "tcp_pressures": 0, "tcp_pressed": False}
     answer = {"samples": [sampled(0.0, 0), sampled(1.0, 10)], "surroundings": [around, around]}
     answer |= {"others": {}, "before": {"seconds": 1.0, "packets": 0}}
     owners = {cpu: role for role, cpus in cpus_by_role(2, "own").items() for cpu in cpus}
