@@ -15,11 +15,11 @@ SPEC = """\
 experiment: many-tunnels
 topology: gateway-to-gateway
 factors:
-  variant: [vanilla, threaded]
+  variant: [threaded]
   cores: [2]
   tunnels: [256]
 traffic: {warm_up: 1s, duration: 2s}
-repetitions: 3
+repetitions: 4
 retries: 0
 busy: mark
 claims: none
@@ -34,6 +34,6 @@ def test_the_lab_machine_survives_256_busy_tunnels(tmp_path: Path) -> None:
     done = orch("run", spec, "--yes", "--no-report", "--results", tmp_path / "results")
     (run,) = runs_in(tmp_path / "results")
     attempts = [json.loads(file.read_text()) for file in run.glob("trials/*/*/attempt.json")]
-    assert len(attempts) >= 6, done.stderr
+    assert len(attempts) >= 5, done.stderr
     reasons = [reason for attempt in attempts for reason in attempt["reasons"]]
     assert [reason for reason in reasons if "lost" in reason] == []
