@@ -86,7 +86,7 @@ def main() -> None:
             values = [by_agent(testbed, trial_with(tunnels, cores)) for _ in range(pairs)]
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
             medians.append(statistics.median(values))
-            growth = medians[-1] / medians[max(0, len(medians) - 2)]
+            growth = medians[-1] / medians[-2] if medians[1:] else 1.0
             print(f"{tunnels:3} tunnels: {spread(values)}, grows {growth:.2f}, peak memory {peak:.0f} MB", flush=True)
     met = medians[0] <= GOAL_S
     print(f"{cores} cores. Goal for one tunnel, {GOAL_S:g} s: {'met' if met else 'not met'}.")

@@ -122,8 +122,8 @@ def surroundings(roles):
 
     ``interrupts``: {number: list of CPUs} of those that have ever occurred, since reading all takes a lab machine 60
     ms; ``throttled``: events, null if the host does not count them; ``frequency_khz``: of each CPU now, empty if
-    unknown. CPUs that are off line are in neither. ``tcp_pressures``, ``tcp_pressed``: see
-    the functions of these names.
+    unknown. CPUs that are off line are in neither. ``tcp_pressures`` and ``tcp_pressed``: see the functions of these
+    names.
     """
     interrupts = {}
     for line in read_text("/proc/interrupts").splitlines()[1:]:

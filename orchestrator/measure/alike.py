@@ -19,9 +19,8 @@ def condensed(breaches: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     found = []
     for name, sentence, kind in kinds:
         seen[kind] += 1
-        more = totals[kind] - SHOWN
-        if seen[kind] < SHOWN or (seen[kind] == SHOWN and more <= 0):
-            found.append((name, sentence))
-        elif seen[kind] == SHOWN:
-            found.append((name, f"{sentence} (and {more} more like this)"))
+        if seen[kind] > SHOWN:
+            continue
+        more = totals[kind] - SHOWN if seen[kind] == SHOWN else 0
+        found.append((name, f"{sentence} (and {more} more like this)" if more else sentence))
     return found

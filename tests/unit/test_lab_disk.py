@@ -45,7 +45,7 @@ class Lab:
 
 
 class World:
-    """What is done with a disk while it is made. ``crypto``, ``release``: what its kernel reports."""
+    """Stand-ins for what makes a disk; they record their calls. ``crypto``, ``release``: what the kernel reports."""
 
     def __init__(self, folder: Path) -> None:
         self.lab, self.release, self.crypto = Lab(), RELEASE, "avx"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What machines of every provider in a lab have in common, and how they are connected to the lab's network."""
+"""The parameters that machines of every provider share, and their interfaces in the lab's network."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
