@@ -17,6 +17,7 @@ from orchestrator.listing import files_below
 from orchestrator.paths import as_argument
 from orchestrator.store.archive import TRIALS
 from orchestrator.store.files import replace_file, sync_directory, to_json, try_lock, write_synced
+from orchestrator.store.output import files_of
 from orchestrator.store.reading import JOURNAL, STOPPING, as_counted, read_run, scan
 from orchestrator.store.shape import SCHEMA
 
@@ -215,7 +216,7 @@ class RunDirectory:
         return 1 + max((int(entry.name) for entry in folder.iterdir() if entry.name.isdigit()), default=0)
 
     def add_attempt(self, attempt: Mapping[str, Any], raw: Mapping[str, str]) -> Path:
-        """Store a finished attempt and its raw tool output (file name -> text). Return its directory.
+        """Store a finished attempt and its tools' output (file name -> text), see `files_of`. Return its directory.
 
         Raises FileExistsError if the attempt exists, because none is ever overwritten, and StoreError if it cannot be
         stored; in both cases nothing of the new attempt is left.
@@ -225,13 +226,7 @@ class RunDirectory:
         if final.exists():
             raise FileExistsError(f"{final} already exists; an attempt is never overwritten")
         self._store(lambda: self._add(folder, final, attempt, raw))
-        self.journal(
-            "attempt",
-            trial_id=attempt["trial_id"],
-            attempt=attempt["attempt"],
-            status=attempt["status"],
-            reasons=attempt["reasons"],
-        )
+        self.journal("attempt", **{name: attempt[name] for name in ("trial_id", "attempt", "status", "reasons")})
         self.stored_bytes.append(sum(entry.stat().st_size for entry in os.scandir(final)))
         return final
 
@@ -240,8 +235,8 @@ class RunDirectory:
         temporary = folder / f".{final.name}.{secrets.token_hex(4)}.tmp"
         try:
             temporary.mkdir()
-            for name, text in raw.items():
-                write_synced(temporary / name, text.encode())
+            for name, content in files_of(raw).items():
+                write_synced(temporary / name, content)
             write_synced(temporary / "attempt.json", to_json(attempt).encode())
             sync_directory(temporary)
             temporary.rename(final)

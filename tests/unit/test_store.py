@@ -4,6 +4,7 @@
 import errno
 import json
 import math
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from orchestrator import store
 from orchestrator.errors import UserError
 from orchestrator.store import files, writing
 from orchestrator.store.files import replace_file
+from orchestrator.store.output import LONG_BYTES, OUTPUT
 from orchestrator.store.tables import accepted
 
 TRAFFIC = {"tool": "iperf3", "protocol": "tcp", "streams": 1, "warm_up_s": 1.0, "duration_s": 3.0}
@@ -82,6 +84,23 @@ def test_an_attempt_is_never_overwritten(run: store.RunDirectory) -> None:
         run.add_attempt(attempt(1, throughput_bps=9e9), {})
     assert store.read_attempts(run.path)[0]["measurements"] == {}
     assert run.next_attempt(trial(1)["trial_id"]) == 2
+
+
+def test_long_output_of_tools_is_in_one_file_but_for_what_is_read_again(run: store.RunDirectory) -> None:
+    raw = {f"client-{number}.json": f"{number}" * 8192 for number in range(1, 10)} | {"polls.json": "{}"}
+    folder = run.add_attempt(attempt(1), raw)
+    assert sorted(path.name for path in folder.iterdir()) == ["attempt.json", OUTPUT, "polls.json"]
+    with zipfile.ZipFile(folder / OUTPUT) as members:
+        found = {name: members.read(name).decode() for name in members.namelist()}
+    assert found == {name: text for name, text in raw.items() if name != "polls.json"}
+    again = run.add_attempt(attempt(1, 2), dict(reversed(raw.items())))
+    assert (again / OUTPUT).read_bytes() == (folder / OUTPUT).read_bytes()
+
+
+def test_short_output_of_tools_is_a_file_each(run: store.RunDirectory) -> None:
+    raw = {"client-1.json": "a" * LONG_BYTES, "profile.json": "b" * LONG_BYTES}
+    folder = run.add_attempt(attempt(1), raw)
+    assert {path.name: path.read_text() for path in folder.iterdir() if path.name in raw} == raw
 
 
 def test_an_attempt_that_cannot_be_stored_leaves_nothing(run: store.RunDirectory) -> None:
