@@ -117,13 +117,13 @@ def of_cpus(name):
 
 
 def surroundings(roles):
-    """Return what should be the same before and after the traffic: interrupt affinity, throttling, frequency, and how
-    many times TCP of some roles has run short of memory.
+    """Return what should be the same before and after the traffic (interrupt affinity, throttling, frequency, and how
+    many times TCP of some roles has run short of memory), and the counters of the roles' interfaces.
 
     ``interrupts``: {number: list of CPUs} of those that have ever occurred, since reading all takes a lab machine 60
     ms; ``throttled``: events, null if the host does not count them; ``frequency_khz``: of each CPU now, empty if
     unknown. CPUs that are off line are in neither. ``tcp_pressures`` and ``tcp_pressed``: see the functions of these
-    names.
+    names. ``interfaces``: {role: text of its /proc/net/dev}.
     """
     interrupts = {}
     for line in read_text("/proc/interrupts").splitlines()[1:]:
@@ -133,23 +133,28 @@ def surroundings(roles):
             with contextlib.suppress(OSError):
                 interrupts[number.strip()] = read_text("/proc/irq/%s/smp_affinity_list" % number.strip()).strip()
     throttled = of_cpus("thermal_throttle/core_throttle_count")
+    pressures, interfaces = 0, {}
+    for role in roles:
+        with inside(role):
+            pressures += tcp_pressures()
+            interfaces[role] = read_text("/proc/thread-self/net/dev")
     return {
         "interrupts": interrupts,
         "throttled": sum(throttled) if throttled else None,
         "frequency_khz": of_cpus("cpufreq/scaling_cur_freq"),
-        "tcp_pressures": sum(tcp_pressures(role) for role in roles),
+        "tcp_pressures": pressures,
         "tcp_pressed": tcp_pressed(),
+        "interfaces": interfaces,
     }
 
 
-def tcp_pressures(role):
-    """Return how many times a connection of a role met the limit on TCP's memory (net.ipv4.tcp_mem of the host).
+def tcp_pressures():
+    """Return how many times a connection of this namespace met the host's limit on TCP's memory (net.ipv4.tcp_mem).
 
     TCP then keeps its windows as small as a few segments. It is TCPMemoryPressures of /proc/net/netstat, which has a
     line of names and one of values.
     """
-    with inside(role):
-        lines = [line.split() for line in read_text("/proc/thread-self/net/netstat").splitlines()]
+    lines = [line.split() for line in read_text("/proc/thread-self/net/netstat").splitlines()]
     names, values = [line for line in lines if line[0] == "TcpExt:"]
     return int(values[names.index("TCPMemoryPressures")])
 

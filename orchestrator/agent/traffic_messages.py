@@ -155,11 +155,11 @@ class Quiet(typing.TypedDict):
 
 
 class Surroundings(typing.TypedDict):
-    """Conditions that should not change during the traffic.
+    """Conditions that should not change during the traffic, and the counters of interfaces.
 
     ``interrupts``: {number: list of CPUs}; ``throttled``: events, None if the host does not count them;
     ``frequency_khz``: of each CPU, empty if unknown; ``tcp_pressures``: how many times TCP has run short of memory;
-    ``tcp_pressed``: whether it is short of memory.
+    ``tcp_pressed``: whether it is short of memory; ``interfaces``: as in `CounterSample`.
     """
 
     interrupts: dict[str, str]
@@ -167,6 +167,7 @@ class Surroundings(typing.TypedDict):
     frequency_khz: list[int]
     tcp_pressures: int
     tcp_pressed: bool
+    interfaces: dict[str, str]
 
 
 class Printed(typing.TypedDict):

@@ -7,6 +7,7 @@ from typing import Any
 
 from orchestrator.agent.host_messages import KernelLogRequest
 from orchestrator.measure import shares
+from orchestrator.measure.alike import named
 from orchestrator.measure.attempt import Attempt
 from orchestrator.measure.roaming import left_behind
 from orchestrator.measure.tunnels import Peers, peers_now
@@ -64,9 +65,9 @@ def read_after_traffic(attempt: Attempt, traffic_s: float, began_at: Mapping[str
     known = [age for devices in ages.values() for age in devices.values() if age is not None]
     never = [f"{role}/{name}" for role, devices in ages.items() for name, age in devices.items() if age is None]
     if behind := left_behind(attempt, peers.ports):
-        raise AgentFailure(f"{', '.join(behind)} did not follow {GATEWAYS[0]} to its last port, though traffic passed.")
+        raise AgentFailure(f"{named(behind)} did not follow {GATEWAYS[0]} to its last port, though traffic passed.")
     if never:
-        raise AgentFailure(f"No handshake is recorded on {', '.join(never)}, though traffic passed.")
+        raise AgentFailure(f"No handshake is recorded on {named(never)}, though traffic passed.")
     # Ages are in whole seconds; a handshake younger than the traffic happened during it.
     inside = [
         (role, name, age)

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sentences that differ only in their numbers, as hundreds of tunnels produce: a few of them stand for all."""
+"""Sentences and names that differ only in their numbers, as hundreds of tunnels produce: a few of them stand for
+all."""
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-SHOWN = 3  # of sentences alike
+SHOWN = 3  # of sentences alike, or of names
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
@@ -24,3 +25,9 @@ def condensed(breaches: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         more = totals[kind] - SHOWN if seen[kind] == SHOWN else 0
         found.append((name, f"{sentence} (and {more} more like this)" if more else sentence))
     return found
+
+
+def named(names: Sequence[object]) -> str:
+    """Return names in a sentence: all of them, or the first `SHOWN` and how many more there are."""
+    shown = names if len(names) <= SHOWN + 1 else names[:SHOWN]
+    return ", ".join(map(str, shown)) + (f" and {len(names) - len(shown)} more" if len(shown) < len(names) else "")

@@ -27,7 +27,8 @@ class Outcome:
     ``status``: ok, failed or invalid; ``reasons``: a sentence each; ``raw``: file -> text. ``broken``: the names of the
     limits that made it invalid; ``marks``: a sentence for each limit that only marks it. ``crypto``: the code that
     encrypted, as the kernel names it. ``host_lost``: the host no longer answers, so nothing more can be measured before
-    it is prepared again. ``traffic_s``: how long loads were offered, if the spec does not say.
+    it is prepared again. ``traffic_s``: how long loads were offered, if the spec does not say. ``interface_bytes``:
+    {role: {device: bytes}} received from before the traffic to its very end, which is not stored.
     """
 
     status: str = "failed"
@@ -42,6 +43,7 @@ class Outcome:
     raw: dict[str, str] = field(default_factory=dict)
     host_lost: bool = False
     traffic_s: float | None = None
+    interface_bytes: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def take(self, verdict: Verdict) -> None:
         """Set the status to ok or invalid, by a verdict."""

@@ -99,6 +99,7 @@ def drive(attempt: Attempt, jobs: "Jobs") -> Driven:
         "computer": computer_use.value.computer,
         "clock_skew_s": round(_farthest(skews_s), 3),
     }
+    outcome.interface_bytes = probes.received(measured)
     if attempt.trial.kind == "trace":
         shared = {attempt.net.device(SHARED, HUB): attempt.trial.levels.tunnels} if attempt.net.shared else {}
         found = polls.of_hosts(measured, outcome.probes["interfaces"], placement, shared)

@@ -10,7 +10,7 @@ from statistics import fmean, pstdev
 from typing import Any, NamedTuple
 
 from orchestrator.measure import shares
-from orchestrator.measure.alike import condensed
+from orchestrator.measure.alike import condensed, named
 from orchestrator.measure.control import within
 from orchestrator.measure.load import Load
 from orchestrator.measure.streams import Stream
@@ -30,11 +30,13 @@ _LEAST_CARRIED = 0.05
 
 
 class Passage(NamedTuple):
-    """Bytes that receivers report, and those received on the interface that they must have come through."""
+    """Bytes that receivers report, and those received on the interface that they must have come through: in the whole
+    traffic, or in the measured time."""
 
     where: str
     received_bytes: int
     interface_bytes: int
+    in_window: bool = False
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ def _clocks(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
 
 def _tunnels(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
     if evidence.rekeyed:
-        yield "rekey", f"a new handshake fell into the trial on {', '.join(evidence.rekeyed)}"
+        yield "rekey", f"a new handshake fell into the trial on {named(evidence.rekeyed)}"
     stray = evidence.probes.get("before") or {}
     if stray.get("packets", 0) > _STRAY_PACKETS:
         yield (
@@ -180,13 +182,13 @@ def _tunnels(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
     age = evidence.handshake_age_s
     if age is not None and age > REKEY_AFTER_S:
         yield "rekey", f"a handshake was {age:.0f} s old; WireGuard rekeys after {REKEY_AFTER_S:g} s"
-    for where, received, came_in in evidence.passages:
-        # Both windows are nearly the same, so traffic that bypassed the tunnel shows here.
+    for where, received, came_in, in_window in evidence.passages:
+        # Traffic that bypassed a tunnel, or that had already come in and waited in socket buffers, shows here.
         if received > came_in * (1 + limits.counters):
-            yield "counters", f"{where} carried {came_in} bytes and its receiver reports {received}"
+            when = " in the measured time" if in_window else ""
+            yield "counters", f"{where} carried {came_in} bytes{when}, and {received} were received"
     if evidence.unused:
-        names = ", ".join(map(str, evidence.unused))
-        yield "counters", f"nothing came through tunnel {names}: the traffic went another way"
+        yield "counters", f"nothing came through tunnel {named(evidence.unused)}: the traffic went another way"
     yield from _spread(evidence, limits)
     total = evidence.rate_pps
     if total is None:

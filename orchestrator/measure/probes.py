@@ -98,6 +98,17 @@ def interfaces(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str,
     return result
 
 
+def received(measured: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """Return the bytes that each interface has received from before the traffic to its very end: {role: {device:
+    bytes}}."""
+    changes = [interfaces(*answer["surroundings"]) for answer in measured.values()]
+    return {
+        role: {device: counts["rx_bytes"] for device, counts in devices.items()}
+        for change in changes
+        for role, devices in change.items()
+    }
+
+
 def virtual_time(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, Any]:
     """Return what happened between two readings of a host's /proc/virtual_time, in seconds and counts.
 

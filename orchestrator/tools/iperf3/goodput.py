@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Goodput: the iperf3 processes of a trial, and what their receivers counted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.agent.packet_messages import GeneratorRequest
@@ -19,6 +19,8 @@ from orchestrator.tools.iperf3 import pairs as iperf3
 from orchestrator.tools.iperf3 import report
 from orchestrator.tools.iperf3.traffic import Iperf3Traffic
 from orchestrator.tools.protocol import Jobs, Reading
+
+_EVERYTHING = {True: "all tunnels", False: "the link"}  # by whether there are tunnels
 
 
 def prepare(attempt: Attempt) -> Jobs:
@@ -116,29 +118,46 @@ def _flows(traffic: Iperf3Traffic, tunnels: int) -> int | None:
 
 
 def _passages(attempt: Attempt, streams: Sequence[Stream], after: AfterTraffic) -> list[Passage]:
-    """Return the bytes that receivers report with those that the interfaces on their path, or shared peers, counted."""
-    counted, ends = attempt.outcome.probes["interfaces"], attempt.ends
-    found = []
-    for direction, role, gateway in (("forward", ends.receiver, GATEWAYS[1]), ("reverse", ends.sender, GATEWAYS[0])):
+    """Return the bytes that receivers report with those that the interfaces on their path, or shared peers, counted.
+
+    For each tunnel, these are the bytes of the whole traffic: in the measured time alone, a receiver may take more out
+    of its socket's buffer than comes in. For all tunnels together, those of the measured time are compared as well.
+    """
+    ends, found = attempt.ends, []
+    for direction, end, gateway in (("forward", ends.receiver, GATEWAYS[1]), ("reverse", ends.sender, GATEWAYS[0])):
         there = [stream for stream in streams if stream.direction == direction]
-        if not there:
-            continue
-        # By tunnel, or for all together if flows share them; without tunnels, for the link.
-        groups: dict[str, tuple[int, int]] = {}
-        for stream in there:
-            if not attempt.tunnelled:
-                where = "the link"
-                came_in = sum(c["rx_bytes"] for n, c in counted[role].items() if n.startswith(("lan", "wan")))
-            elif stream.tunnel is None:
-                where = "all tunnels"
-                came_in = sum(c["rx_bytes"] for n, c in counted[gateway].items() if n.startswith(attempt.net.devices))
-            elif attempt.net.shares(gateway):
-                where = f"tunnel {stream.tunnel}"
-                came_in = after.received_bytes.get(stream.tunnel, 0)
-            else:
-                where = f"tunnel {stream.tunnel}"
-                came_in = counted[gateway].get(attempt.net.device(stream.tunnel, gateway), {}).get("rx_bytes", 0)
-            groups[where] = (groups.get(where, (0, 0))[0] + stream.received_bytes, came_in)
-        back = " in reverse" if direction == "reverse" else ""
-        found += [Passage(where + back, received, came_in) for where, (received, came_in) in groups.items()]
+        if there:
+            role, back = gateway if attempt.tunnelled else end, " in reverse" if direction == "reverse" else ""
+            for where, (received, came_in) in _whole(attempt, there, role, after).items():
+                found.append(Passage(where + back, received, came_in))
+            window = {
+                device: counts["rx_bytes"] for device, counts in attempt.outcome.probes["interfaces"][role].items()
+            }
+            received = sum(stream.received_bytes for stream in there)
+            found.append(
+                Passage(_EVERYTHING[attempt.tunnelled] + back, received, _all(attempt, window), in_window=True)
+            )
     return found
+
+
+def _whole(attempt: Attempt, streams: Sequence[Stream], role: str, after: AfterTraffic) -> dict[str, tuple[int, int]]:
+    """Return {where: (bytes that receivers report, bytes that came in)} of the whole traffic in a direction: by tunnel,
+    or for all together if flows share them; without tunnels, for the link."""
+    counted, net = attempt.outcome.interface_bytes[role], attempt.net
+    groups: dict[str, tuple[int, int]] = {}
+    for stream in streams:
+        if not attempt.tunnelled or stream.tunnel is None:
+            where, came_in = _EVERYTHING[attempt.tunnelled], _all(attempt, counted)
+        elif net.shares(role):
+            where, came_in = f"tunnel {stream.tunnel}", after.received_bytes.get(stream.tunnel, 0)
+        else:
+            where, came_in = f"tunnel {stream.tunnel}", counted.get(net.device(stream.tunnel, role), 0)
+        received = stream.warm_up_bytes + stream.received_bytes
+        groups[where] = (groups.get(where, (0, 0))[0] + received, came_in)
+    return groups
+
+
+def _all(attempt: Attempt, counted: Mapping[str, int]) -> int:
+    """Return what the devices of all tunnels received; without tunnels, the interfaces of links."""
+    names = attempt.net.devices if attempt.tunnelled else ("lan", "wan")
+    return sum(octets for name, octets in counted.items() if name.startswith(names))

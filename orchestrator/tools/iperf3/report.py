@@ -66,6 +66,7 @@ def _stream(
         packets=packets,
         lost=max(0, lost),
         jitter_s=None if tcp else got.number(section, "jitter_ms") / 1e3,
+        warm_up_bytes=_warm_up_bytes(reports[receiver], f"sum{second}"),
     )
 
 
@@ -104,12 +105,22 @@ class _Part:
 
 def _rates(report: Mapping[str, Any], section: str) -> tuple[float, ...]:
     """Return the receiver's rate in each whole interval (1 s) after the warm-up; empty if the report has none."""
-    intervals = report.get("intervals")
     rates = []
-    for interval in intervals if isinstance(intervals, list) else ():
-        part = interval.get(section) if isinstance(interval, dict) else None
-        if isinstance(part, dict) and not part.get("omitted"):
+    for part in _intervals(report, section):
+        if not part.get("omitted"):
             seconds, rate = part.get("seconds"), part.get("bits_per_second")
             if isinstance(seconds, int | float) and isinstance(rate, int | float) and seconds > 0.9:
                 rates.append(float(rate))
     return tuple(rates)
+
+
+def _warm_up_bytes(report: Mapping[str, Any], section: str) -> int:
+    """Return what the receiver counted in the warm-up, whose intervals are called omitted."""
+    counted = [part.get("bytes") for part in _intervals(report, section) if part.get("omitted")]
+    return sum(int(number) for number in counted if isinstance(number, int | float) and 0 <= number < 1e18)
+
+
+def _intervals(report: Mapping[str, Any], section: str) -> list[Mapping[str, Any]]:
+    intervals = report.get("intervals")
+    found = [one.get(section) for one in intervals if isinstance(one, dict)] if isinstance(intervals, list) else []
+    return [part for part in found if isinstance(part, dict)]
