@@ -69,9 +69,13 @@ if run.profiles:
 # ## Latency under load
 #
 # Round-trip times through the first tunnel beside shares of the rate that was found, where the spec asked for them
-# (`traffic.latency`): of each quantile the median of the trials, and the longest time of all. The variant none is the
-# baseline without a tunnel. In the lab each time has about 0.1 ms of system calls in it. p99.9 needs 1000 answers in a
-# load.
+# (`probes: {latency: {…}}`). The table has the median of the trials for each quantile, and the longest time of all. The
+# variant none is the baseline without a tunnel. In the lab each time has about 0.1 ms of system calls in it. p99.9
+# needs 1000 answers in a load.
+
+# %%
+if not latency.latencies(run).empty:
+    show(figures.round_trips(run))
 
 # %%
 print(latency.too_few_answers(run))

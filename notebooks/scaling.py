@@ -116,7 +116,7 @@ if run.profiles:
 # %% [markdown]
 # ## Round-trip times
 #
-# Of echo requests sent beside the traffic, if the spec asked for them (`traffic: {latency: {}}`).
+# Of echo requests sent beside the traffic, if the spec asked for them (`probes: {latency: {}}`).
 
 # %%
 if latency.timed_beside_traffic(run):

@@ -40,10 +40,12 @@ FIGURES: dict[str, Callable[[Run], Drawing]] = {
     "f6-packet-rate": figures.packet_rate,
     "f7-scheduling": figures.scheduling,
     "further-factors": figures.further_factors,
+    "over-time": figures.over_time,
     "packet-cost": figures.packet_cost,
     "packet-stages": figures.packet_stages,
     "per-core-load": figures.per_core_load,
     "rekey": figures.rekey,
+    "round-trips": figures.round_trips,
     "value-against-round": figures.value_against_round,
 }
 

@@ -212,6 +212,21 @@ def test_round_trips_are_summarized_by_cell_and_load(tmp_path: Path) -> None:
     assert too_few_answers(without) == ""
 
 
+def test_round_trips_beside_packets_have_a_panel_for_each_load(tmp_path: Path) -> None:
+    run = orch.load(write_run(tmp_path, packet_sizes=SIZES, speed=flat))
+    drawing = figures.round_trips(run)
+    panels = drawing.figure.axes
+    assert [axes.get_title() for axes in panels] == ["50% of its rate", "90% of its rate"]
+    table = latency_cells(run).set_index(["variant", "cores", "tunnels", "packet_size", "at"])
+    for axes, share in zip(panels, (0.5, 0.9), strict=True):
+        for variant, line in zip(run.variants, axes.get_lines(), strict=True):
+            cell = table.loc[(variant, 2, 2, "64", share)]
+            assert list(line.get_ydata()) == pytest.approx([cell[name] for name in ("p50_ms", "p90_ms", "p99_ms")])
+    assert "2 tunnels on 2 cores" in drawing.notes[0]
+    assert "n = 3 trials per variant and load, each with 99 answers or more" in drawing.notes[0]
+    assert "Medians in kpps: vanilla, 50 and 90;" in drawing.notes[1]
+
+
 def test_the_page_has_round_trips_beside_packets_and_says_how_many_answers_p999_lacks(tmp_path: Path) -> None:
     path = write_run(tmp_path, packet_sizes=(64,), speed=flat)
     run = orch.load(path)

@@ -117,6 +117,27 @@ def test_round_trips_beside_tcp_are_in_table_figure_and_page(tmp_path: Path) -> 
     assert 'id="round-trips"' in page
 
 
+def test_each_setting_of_a_further_factor_has_a_panel_and_those_beyond_four_are_counted(tmp_path: Path) -> None:
+    path = timed_run(tmp_path)
+    rates = ["max", 4e8, 1e8, 2e8, 3e8]
+    described = json.loads((path / "run.json").read_text())
+    described["spec"] = {"factors": {"traffic.bitrate": rates}}
+    of_trial = {}
+    for block in described["plan"]["blocks"]:
+        for index, trial in enumerate(one for one in block["trials"] if one["kind"] == "measure"):
+            of_trial[trial["trial_id"]] = trial["levels"]["traffic.bitrate"] = rates[index % 5]
+    (path / "run.json").write_text(json.dumps(described))
+    for file in path.glob("trials/*/*/attempt.json"):
+        attempt = json.loads(file.read_text())
+        if attempt["trial_id"] in of_trial:
+            attempt["levels"]["traffic.bitrate"] = of_trial[attempt["trial_id"]]
+            file.write_text(json.dumps(attempt))
+    drawing = figures.round_trips(load(path))
+    titles = [axes.get_title() for axes in drawing.figure.axes]
+    assert titles == [f"bitrate {rate} Mbit/s" for rate in (100, 200, 300, 400)]
+    assert "1 other load in the tables." in drawing.notes
+
+
 def test_a_run_without_round_trips_says_how_to_ask_for_them(tmp_path: Path) -> None:
     run = load(write_run(tmp_path))
     assert latencies(run).empty

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from orchestrator.analysis.dataset import Run
+from orchestrator.spec.factors import Level, factor_of
 from orchestrator.stats import FEWEST_FOR_INTERVAL
 from orchestrator.store.clock import links_note
 
@@ -24,6 +25,12 @@ def context_notes(run: Run) -> list[str]:
     if testbed.get("provider") == "uml":
         notes.append(links_note(testbed))
     return notes
+
+
+def level_in_words(path: str, level: Level) -> str:
+    """Return a level of a further factor as text; bit rates, which may be computed, have three digits."""
+    factor = factor_of(path)
+    return factor.show(float(f"{level:.3g}") if factor.unit == "bit/s" and not isinstance(level, str) else level)
 
 
 def realtime_note(trials: pd.DataFrame) -> str:

@@ -53,7 +53,7 @@ def further_factors(run: Run) -> Drawing:
             here, trials, invalid = (_at(frame, keep, path, levels) for frame in (cells, run.measured, run.invalid))
             places = {index: float(index) for index in range(len(levels))}
             curves.draw_variants(axes, run, here, trials, invalid, places, _PLACE, 1.0)
-            axes.set_xticks(list(places.values()), [_tick(path, level) for level in levels])
+            axes.set_xticks(list(places.values()), [captions.level_in_words(path, level) for level in levels])
             axes.set_xlim(*curves.limits(list(places.values()), 1.0))
             axes.set_title(_title({name: level for name, level in others.items() if name in varied}, len(varied)))
             label = factor_of(path).label
@@ -75,12 +75,6 @@ def _title(others: dict[str, Level], panels: int) -> str:
 def _from_left(level: Level) -> tuple[bool, tuple[float, str]]:
     """Return the sort key of a level on the axis: numbers, then words, which mean their upper end (`max`, `never`)."""
     return isinstance(level, str), ordered(level)
-
-
-def _tick(path: str, level: Level) -> str:
-    """Return a level's text on the axis; bit rates, which may be computed, have three digits."""
-    factor = factor_of(path)
-    return factor.show(float(f"{level:.3g}") if factor.unit == "bit/s" and not isinstance(level, str) else level)
 
 
 def _others(run: Run, path: str) -> dict[str, Level]:
