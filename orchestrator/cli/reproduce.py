@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 NOT_ASKED_STATUS = 4
 _VIRTUALLY = "orch reproduce {claim} --testbed {testbed} --tier claims"
-_VIRTUAL_TESTBEDS = {"flows": "virtual-one-machine"}  # published for one machine with all roles; others: virtual-lab
 
 
 def reproduce(
@@ -104,7 +103,7 @@ def _foretell(claim: "Claim", path: Path, tier: str | None, overrides: Sequence[
     for reason in found.against:
         print(f"orch:   {reason}.", file=sys.stderr)
     if not found.testable and able.slots is None:
-        command = _VIRTUALLY.format(claim=claim.claim, testbed=_VIRTUAL_TESTBEDS.get(claim.experiment, "virtual-lab"))
+        command = _VIRTUALLY.format(claim=claim.claim, testbed=claim.virtual_testbed)
         print(f"orch: In virtual time a verdict is possible here: `{command}`.", file=sys.stderr)
     return found.testable
 

@@ -196,6 +196,9 @@ class Claim(Strict):
     statement: Prose
     source: Citation
     experiment: Name
+    virtual_testbed: Annotated[
+        Name, Field(description="The testbed in virtual time that has its cells on a computer with few cores.")
+    ] = "virtual-lab"
     figure: Annotated[str, Field(pattern=r"^F[1-9]$")] | None = None
     scope: Scope
     tests: tuple[ClaimTest, ...]
