@@ -8,252 +8,65 @@ the reason why there is no shipped run for it.
 
 import html
 import json
-import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
-import pandas as pd
 import pytest
 
-import orchestrator as orch
-from orchestrator.analysis.claims import load_claims
-from orchestrator.analysis.claims.verdicts import ClaimVerdict
-from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.headline import headline
-from orchestrator.analysis.packets import packet_cells
-from orchestrator.analysis.page_words import took
-from orchestrator.analysis.polls import polls, spread
-from orchestrator.analysis.quality import quality
-from orchestrator.analysis.rekeys import roaming_cost
-from orchestrator.analysis.virtual import controls
 from orchestrator.paths import CHECKOUT, RESULTS
-from orchestrator.stats import paired_ratio
+from tests.unit.example_numbers import (
+    INLINE,
+    IPSEC,
+    LATENCY,
+    LATENCY_TCP,
+    LOAD,
+    MANY,
+    NETWORK,
+    ONE,
+    ROAMING,
+    VIRTUAL,
+    WHY,
+    Numbers,
+    alone,
+    balancing_share,
+    covered,
+    efficiency,
+    fastest_over_vanilla,
+    idle_over_link,
+    inline_over_modes,
+    inline_over_vanilla,
+    ipsec_cost_us,
+    loops,
+    loops_are_within,
+    lowest_seconds,
+    median_gbit,
+    minutes,
+    one_tunnel_of_linear,
+    packet_costs,
+    packet_trials_ok,
+    poll_numbers,
+    published,
+    rates_kpps,
+    rates_over_link,
+    ratio,
+    roaming_over_not,
+    round_trips_ms,
+    run,
+    scheduling_share,
+    smallest_packets,
+    stage_us,
+    text_of,
+    threaded_in_modes,
+    trials_ok,
+    undecidable,
+    validated,
+    verdict,
+)
 
 FILES = ("README.md", *(f"docs/{path.name}" for path in sorted((CHECKOUT / "docs").glob("*.md"))))
 EXAMPLES = sorted(path.name for path in RESULTS.glob("example*"))
-Numbers = Sequence[float | str]
-
-
-@cache
-def run(name: str) -> Run:
-    return orch.load(RESULTS / name)
-
-
-@cache
-def verdicts(name: str) -> list[ClaimVerdict]:
-    return run(name).verify()
-
-
-@cache
-def stages() -> pd.DataFrame:
-    return run("example-why").stages()
-
-
-def values(name: str, variant: str, cores: int, tunnels: int) -> dict[tuple[Any, ...], float]:
-    """Return {(block, round): bit/s} for a cell's valid trials, read from the frame in the Parquet file."""
-    trials = run(name).trials
-    mine = trials[(trials["kind"] == "measure") & (trials["status"] == "ok") & (trials["variant"] == variant)]
-    mine = mine[(mine["cores"] == cores) & (mine["tunnels"] == tunnels)]
-    return {(row["block"], row["round"]): row["throughput_bps"] for row in mine.to_dict("records")}
-
-
-def ratio(name: str, of: tuple[str, int, int], to: tuple[str, int, int]) -> Numbers:
-    """Return median, bounds and number of pairs of the ratios of two cells (variant, cores, tunnels) in one boot."""
-    found = paired_ratio(values(name, *of), values(name, *to))
-    assert found is not None
-    return found.median, found.interval.low, found.interval.high, found.n
-
-
-def median_gbit(name: str, variant: str, cores: int, tunnels: int) -> float:
-    table = run(name).cells()
-    (row,) = table[(table["variant"] == variant) & (table["cores"] == cores) & (table["tunnels"] == tunnels)].to_dict(
-        "records"
-    )
-    return float(row["median_bps"]) / 1e9
-
-
-def efficiency(name: str, variant: str, cores: int) -> Numbers:
-    """Return median and bounds with one tunnel per core."""
-    table = run(name).efficiencies()
-    (row,) = table[(table["variant"] == variant) & (table["cores"] == cores)].to_dict("records")
-    return row["median"], row["low"], row["high"]
-
-
-def one_tunnel_of_linear(claim: str) -> Numbers:
-    """Return median and bounds of a claim's first number, which is in no table."""
-    verdict = next(one for one in verdicts("example-virtual") if one.claim == claim)
-    number = verdict.evidence[0]
-    assert number.median is not None
-    assert number.low is not None
-    assert number.high is not None
-    return number.median, number.low, number.high
-
-
-def verdict(claim: str) -> Numbers:
-    (found,) = (one for one in verdicts("example-virtual") if one.claim == claim)
-    return (found.verdict,)
-
-
-def published(claim: str) -> Numbers:
-    (found,) = (one for one in load_claims() if one.claim == claim)
-    assert found.tests[0].published is not None
-    return (found.tests[0].published.value,)
-
-
-def trials_ok(name: str) -> Numbers:
-    counts = run(name).counts()
-    return counts["ok"], sum(counts.values()), run(name).cells()["n"].min()
-
-
-def stage_us(variant: str, tunnels: int, stage: str = "") -> float:
-    """Return the CPU time per packet on 16 cores, in µs: for one stage, or for all but idle."""
-    table = stages()
-    mine = table[(table["variant"] == variant) & (table["tunnels"] == tunnels)]
-    return float(mine[mine["stage"] == stage]["ns_a_packet"].sum() if stage else mine["ns_a_packet"].sum()) / 1e3
-
-
-def scheduling_share(variant: str) -> float:
-    """Return the share of scheduling with one tunnel on 16 cores, in percent."""
-    return 100 * stage_us(variant, 1, "scheduling") / stage_us(variant, 1)
-
-
-def balancing_share(tunnels: int) -> float:
-    """Return the share of load balancing, in percent of the sampled CPU time of vanilla on 16 cores."""
-    (mine,) = (one for one in run("example-why").profiles if (one.key.variant, one.key.tunnels) == ("vanilla", tunnels))
-    balancing = sum(stack.ns for stack in mine.stacks if any(name.startswith("sched_balance_") for name in stack.calls))
-    return 100 * balancing / sum(stack.ns for stack in mine.stacks)
-
-
-def covered() -> Numbers:
-    """Return the lowest and the highest sum of stages, in percent of the busy time."""
-    shares = stages()["covered"]
-    return 100 * shares.min(), 100 * shares.max()
-
-
-def threaded_in_modes() -> Numbers:
-    table = quality(run("example"))
-    (row,) = table[(table["variant"] == "threaded") & (table["cores"] == 2) & (table["tunnels"] == 2)].to_dict(
-        "records"
-    )
-    assert row["modes"] == "probable"
-    return row["lower"] / 1e9, row["lower_n"], row["upper"] / 1e9, row["upper_n"]
-
-
-def inline_over_modes() -> Numbers:
-    """Return the ratio of inline to threaded in its lower mode, in how many rounds; and in its upper mode."""
-    mine, other = values("example", "inline", 2, 2), values("example", "threaded", 2, 2)
-    cut = sorted(other.values())[int(threaded_in_modes()[1]) - 1]
-    sides = [{key: v for key, v in other.items() if (v <= cut) is lower} for lower in (True, False)]
-    found = [paired_ratio(mine, side) for side in sides]
-    return [number for one in found if one is not None for number in (one.median, one.n)]
-
-
-def minutes(name: str) -> Numbers:
-    return (took(run(name).meta).removesuffix(" min"),)
-
-
-def undecidable(name: str) -> Numbers:
-    return [verdict.claim for verdict in verdicts(name) if verdict.verdict == "not testable here"]
-
-
-def smallest_packets() -> Numbers:
-    """Return kpps of inline and of vanilla for packets of 64 bytes."""
-    table = packet_cells(run("example-packet-rate"))
-    rates = table[table["packet_size"] == "64"].set_index("variant")["median_pps"] / 1e3
-    return rates["inline"], rates["vanilla"]
-
-
-def poll_numbers() -> Numbers:
-    """Return, for the decrypting gateway, packets per poll of vanilla and threaded, and inline's share of polls on the
-    own CPU."""
-    table = spread(polls(run("example-black-hole")))
-    rows = table[table["role"] == "gateway-b"].set_index("variant")
-    own = 100 * float(rows.loc["inline", "one_cpu"])
-    return rows.loc["vanilla", "packets_per_poll"], rows.loc["threaded", "packets_per_poll"], own
-
-
-def loops() -> Numbers:
-    table = controls(run("example-virtual"))
-    several = table[table["cpus"] > 1]
-    return [number for row in several.to_dict("records") for number in (row["cpus"], row["times_one"])]
-
-
-def loops_are_within() -> Numbers:
-    return (math.ceil(100 * controls(run("example-virtual"))["off"].abs().max()),)
-
-
-def validated() -> Numbers:
-    """Return the numbers in docs/virtual-time.md for two virtual and two real CPUs; no run of them is kept."""
-    found = re.search(
-        r"\| inline over vanilla, 2 tunnels \| ([\d.]+) [^|]*\| ([\d.]+) ", text_of("docs/virtual-time.md")
-    )
-    assert found
-    return found.group(2), found.group(1)
-
-
-def alone() -> Numbers:
-    table = controls(run("example-virtual"))
-    return table["core_alone"].min(), table["core_alone"].max()
-
-
-VIRTUAL = "example-virtual"
-LOAD = "example-load"
-WHY = "example-why"
-
-
-def packet_costs() -> Numbers:
-    """Return, for the highest, the lowest and no bit rate, Mbit/s per tunnel, and microseconds of CPU time per packet
-    of vanilla, threaded and inline."""
-    table = run(LOAD).costs()
-    level = table["traffic.bitrate"]
-    found: list[float] = []
-    for bitrate in (528293000, 176098000, "max"):
-        rows = table[level == bitrate].set_index("variant")
-        found += [bitrate / 1e6] if not isinstance(bitrate, str) else []
-        found += [rows.loc[name, "ns_a_packet"] / 1e3 for name in ("vanilla", "threaded", "inline")]
-    return found
-
-
-IPSEC = "example-ipsec"
-ROAMING = "example-roaming"
-
-
-def ipsec_cost_us(variant: str) -> float:
-    """Return the CPU time of a packet with two tunnels on two cores, in µs."""
-    table = run(IPSEC).costs()
-    mine = table[(table["cores"] == 2) & (table["tunnels"] == 2)].set_index("variant")
-    return float(mine.loc[variant, "ns_a_packet"]) / 1e3
-
-
-def roaming_over_not(variant: str) -> Numbers:
-    """Return median, bounds and number of the ratios of the throughput with changes of ports to that without."""
-    trials = run(ROAMING).trials
-    mine = trials[(trials["kind"] == "measure") & (trials["status"] == "ok") & (trials["variant"] == variant)]
-    never = mine["tunnel.roam_every"] == "never"
-    both = [
-        {(row["block"], row["round"]): row["throughput_bps"] for row in rows.to_dict("records")}
-        for rows in (mine[~never], mine[never])
-    ]
-    found = paired_ratio(*both)
-    assert found is not None
-    return found.median, found.interval.low, found.interval.high, found.n
-
-
-def lowest_seconds() -> Numbers:
-    """Return the lowest rate near a change of ports and elsewhere, in percent of the median rate, of vanilla and of
-    inline; and the number of trials of each."""
-    grouped = roaming_cost(run(ROAMING)).groupby("variant")[["remains", "lowest_elsewhere"]]
-    table = grouped.median()
-    shares = [100 * table.loc[name, what] for what in table.columns for name in ("vanilla", "inline")]
-    return [*shares, *{int(n) for n in grouped.size()}]
-
-
-ONE = ("vanilla", 18, 1)
-MANY = ("vanilla", 18, 18)
-INLINE = ("inline", 18, 18)
 
 
 @dataclass(frozen=True)
@@ -393,6 +206,73 @@ STATEMENTS = (
         r"IPsec carries ([\d.]+) times as much as with ChaCha20-Poly1305 \(([\d.]+) to ([\d.]+)\)",
         lambda: ratio(IPSEC, ("ipsec-gcm", 2, 2), ("ipsec-chacha", 2, 2))[:3],
     ),
+    Statement("docs/examples.md", r"(171) of (\d+) trials are ok, with n = (\d)", lambda: trials_ok(NETWORK)),
+    Statement(
+        "docs/examples.md",
+        r"without delay and loss, inline carries ([\d.]+) times as much as vanilla \(([\d.]+) to ([\d.]+)\)",
+        lambda: inline_over_vanilla(0.0, 0.0)[:3],
+    ),
+    Statement(
+        "docs/examples.md",
+        r"delay of 5 ms in each direction it carries ([\d.]+) times as much \(([\d.]+) to ([\d.]+)\), and with 50 ms "
+        r"([\d.]+) times \(([\d.]+) to ([\d.]+)\)",
+        lambda: [*inline_over_vanilla(0.005, 0.0)[:3], *inline_over_vanilla(0.05, 0.0)[:3]],
+    ),
+    Statement(
+        "docs/examples.md",
+        r"With 50 ms the CPUs are idle for (\d+) to (\d+) % of the time, .*? sets the rate, ([\d.]+) to ([\d.]+) "
+        r"Gbit/s",
+        lambda: [*idle_over_link(0.05, 0.0), *rates_over_link(0.05, 0.0)],
+    ),
+    Statement(
+        "docs/examples.md",
+        r"With 5 ms they are idle for only (\d+) to (\d+) %, at ([\d.]+) to ([\d.]+) Gbit/s",
+        lambda: [*idle_over_link(0.005, 0.0), *rates_over_link(0.005, 0.0)],
+    ),
+    Statement(
+        "docs/examples.md",
+        r"With (1) % of loss and a delay of 5 ms, the variants carry ([\d.]+) to ([\d.]+) Gbit/s",
+        lambda: ["1", *rates_over_link(0.005, 0.01)],
+    ),
+    Statement("docs/examples.md", r"(19) of (\d+) trials are ok, with n = (\d)", lambda: packet_trials_ok(LATENCY)),
+    Statement(
+        "docs/examples.md",
+        r"loses (5) % of the packets: (\d+) kpps with vanilla and (\d+) kpps with threaded\. .*?, at (\d+) kpps",
+        lambda: ["5", *rates_kpps(LATENCY)],
+    ),
+    Statement(
+        "docs/examples.md",
+        r"Beside (50) % of these rates the median round trip takes ([\d.]+) ms with vanilla, ([\d.]+) ms with threaded "
+        r"and ([\d.]+) ms with inline, and the 99th percentile ([\d.]+), ([\d.]+) and ([\d.]+) ms\.",
+        lambda: ["50", *round_trips_ms(LATENCY, 0.5, "p50_ms", "p99_ms")],
+    ),
+    Statement(
+        "docs/examples.md",
+        r"Beside (90) % it is ([\d.]+), ([\d.]+) and ([\d.]+) ms, and ([\d.]+), ([\d.]+) and ([\d.]+) ms\.",
+        lambda: ["90", *round_trips_ms(LATENCY, 0.9, "p50_ms", "p99_ms")],
+    ),
+    Statement("docs/examples.md", r"(57) of (\d+) trials are ok, with n = (\d)", lambda: trials_ok(LATENCY_TCP)),
+    Statement(
+        "docs/examples.md",
+        r"With (1340) Mbit/s in each tunnel, (90) % of .*? takes ([\d.]+) ms with vanilla, ([\d.]+) ms with threaded "
+        r"and ([\d.]+) ms with inline, and the 99th percentile ([\d.]+), ([\d.]+) and ([\d.]+) ms\.",
+        lambda: ["1340", "90", *round_trips_ms(LATENCY_TCP, 1340010000.0, "p50_ms", "p99_ms")],
+    ),
+    Statement(
+        "docs/examples.md",
+        r"With (744) Mbit/s it is ([\d.]+), ([\d.]+) and ([\d.]+) ms, and ([\d.]+), ([\d.]+) and ([\d.]+) ms\.",
+        lambda: ["744", *round_trips_ms(LATENCY_TCP, 744451000.0, "p50_ms", "p99_ms")],
+    ),
+    Statement(
+        "docs/examples.md",
+        r"As fast as they go, inline carries ([\d.]+) times as much as vanilla \([^)]*?([\d.]+) to ([\d.]+)\)",
+        lambda: fastest_over_vanilla()[:3],
+    ),
+    Statement(
+        "docs/examples.md",
+        r"with a median round trip of ([\d.]+) ms, and of ([\d.]+) ms with vanilla and ([\d.]+) ms with threaded",
+        lambda: [round_trips_ms(LATENCY_TCP, "max", "p50_ms")[place] for place in (2, 0, 1)],
+    ),
     Statement("docs/examples.md", r"(25) of (\d+) trials are ok, with n = (\d)", lambda: trials_ok(ROAMING)),
     Statement(
         "docs/examples.md",
@@ -528,11 +408,6 @@ ELSEWHERE: dict[tuple[str, str], str | Measured] = {
 }
 
 
-def text_of(file: str) -> str:
-    """Return a file's text with single spaces."""
-    return " ".join((CHECKOUT / file).read_text(encoding="utf-8").split())
-
-
 def as_written(value: float | str, written: str) -> str:
     """Return a value rounded as it is written."""
     if isinstance(value, str):
@@ -630,8 +505,8 @@ def test_the_page_of_an_example_says_what_its_run_shows(name: str) -> None:
         assert f"{lead.interval.low:.2f} to {lead.interval.high:.2f}, n = {lead.n} pairs" in page
     for remark in found.remarks:
         assert remark in page
-    for verdict in shown.verify():
-        assert f"{verdict.claim} · {verdict.title} {verdict.verdict} " in page
+    for found_verdict in shown.verify():
+        assert f"{found_verdict.claim} · {found_verdict.title} {found_verdict.verdict} " in page
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
