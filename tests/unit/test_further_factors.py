@@ -14,7 +14,7 @@ from orchestrator.analysis.cells import cells
 from orchestrator.analysis.claims import write_verdicts
 from orchestrator.analysis.comparing import compare
 from orchestrator.analysis.dataset import load
-from orchestrator.analysis.figures import further
+from orchestrator.analysis.figures import captions, further
 from orchestrator.analysis.headline import headline
 from orchestrator.analysis.page import render
 from orchestrator.analysis.settings import in_setting, settings
@@ -302,8 +302,8 @@ def test_page_summary_headline_claims_and_archive_take_it(
 def test_words_are_at_the_end_of_an_axis_and_computed_bit_rates_have_three_digits() -> None:
     levels: list[Level] = ["max", 528293000.0, 176098000.0]
     assert sorted(levels, key=further._from_left) == [176098000.0, 528293000.0, "max"]
-    assert [further._tick("traffic.bitrate", level) for level in levels] == ["max", "528 Mbit/s", "176 Mbit/s"]
-    assert further._tick("tunnel.mtu", 1428) == "1428 B"
+    assert [captions.level_in_words("traffic.bitrate", level) for level in levels] == ["max", "528 Mbit/s", "176 Mbit/s"]
+    assert captions.level_in_words("tunnel.mtu", 1428) == "1428 B"
 
 
 def test_a_load_that_was_asked_for_is_its_own_limit_and_not_the_generator() -> None:
