@@ -302,7 +302,11 @@ def test_page_summary_headline_claims_and_archive_take_it(
 def test_words_are_at_the_end_of_an_axis_and_computed_bit_rates_have_three_digits() -> None:
     levels: list[Level] = ["max", 528293000.0, 176098000.0]
     assert sorted(levels, key=further._from_left) == [176098000.0, 528293000.0, "max"]
-    assert [captions.level_in_words("traffic.bitrate", level) for level in levels] == ["max", "528 Mbit/s", "176 Mbit/s"]
+    assert [captions.level_in_words("traffic.bitrate", level) for level in levels] == [
+        "max",
+        "528 Mbit/s",
+        "176 Mbit/s",
+    ]
     assert captions.level_in_words("tunnel.mtu", 1428) == "1428 B"
 
 
