@@ -16,6 +16,7 @@ from orchestrator.analysis.claims import load_claims
 from orchestrator.analysis.claims.verdicts import ClaimVerdict
 from orchestrator.analysis.dataset import Run
 from orchestrator.analysis.latency import latency_cells
+from orchestrator.analysis.long_runs import first_and_last
 from orchestrator.analysis.packets import packet_cells
 from orchestrator.analysis.page_words import took
 from orchestrator.analysis.polls import polls, spread
@@ -35,6 +36,7 @@ ROAMING = "example-roaming"
 NETWORK = "example-network"
 LATENCY = "example-latency"
 LATENCY_TCP = "example-latency-tcp"
+SOAK = "example-soak"
 ONE = ("vanilla", 18, 1)
 MANY = ("vanilla", 18, 18)
 INLINE = ("inline", 18, 18)
@@ -306,3 +308,9 @@ def fastest_over_vanilla() -> Numbers:
     """Return median, bounds and number of the ratios of inline to vanilla without a bit rate, beside echo requests."""
     of, to = (values(LATENCY_TCP, variant, 2, 2, {"traffic.bitrate": "max"}) for variant in ("inline", "vanilla"))
     return paired(of, to)
+
+
+def over_minutes(*columns: str) -> Numbers:
+    """Return changes within the long trials of vanilla, threaded and inline, as in `first_and_last`."""
+    table = first_and_last(run(SOAK)).set_index("variant")
+    return [table.loc[variant, column] for column in columns for variant in ("vanilla", "threaded", "inline")]

@@ -26,6 +26,7 @@ from tests.unit.example_numbers import (
     NETWORK,
     ONE,
     ROAMING,
+    SOAK,
     VIRTUAL,
     WHY,
     Numbers,
@@ -44,6 +45,7 @@ from tests.unit.example_numbers import (
     median_gbit,
     minutes,
     one_tunnel_of_linear,
+    over_minutes,
     packet_costs,
     packet_trials_ok,
     poll_numbers,
@@ -290,6 +292,17 @@ STATEMENTS = (
         r"seconds (\d+) % and (\d+) % \(medians of (\d) trials each\)",
         lowest_seconds,
     ),
+    Statement("docs/examples.md", r"(4) of (\d+) trials are ok: one", lambda: trials_ok(SOAK)[:2]),
+    Statement(
+        "docs/examples.md",
+        r"vanilla carries ([\d.]+) times as much as in the first, threaded ([\d.]+) times and inline ([\d.]+) times",
+        lambda: over_minutes("throughput_ratio"),
+    ),
+    Statement(
+        "docs/examples.md",
+        r"shrank by (-?[\d.]+), (-?[\d.]+) and (-?[\d.]+) MiB .*? dropped (\d+), (\d+) and (\d+) packets",
+        lambda: over_minutes("memory_lost_mib", "drops"),
+    ),
     Statement("docs/examples.md", r"so (C\d) and (C\d) are not testable with this run", lambda: undecidable(VIRTUAL)),
     Statement("docs/examples.md", r"\(inline over vanilla: ([\d.]+) and ([\d.]+)\)", lambda: validated()),
     Statement(
@@ -502,7 +515,8 @@ def test_the_page_of_an_example_says_what_its_run_shows(name: str) -> None:
     for lead in found.leads:
         numbers = f"{lead.median:.2f} times as much as {lead.other}"
         assert numbers in page
-        assert f"{lead.interval.low:.2f} to {lead.interval.high:.2f}, n = {lead.n} pairs" in page
+        spread = f"{lead.interval.low:.2f} to {lead.interval.high:.2f}, n = {lead.n} pairs"
+        assert (spread if lead.n > 1 else "(n = 1 pair)") in page
     for remark in found.remarks:
         assert remark in page
     for found_verdict in shown.verify():
