@@ -124,8 +124,9 @@ def published(claim: str) -> Numbers:
 
 
 def trials_ok(name: str) -> Numbers:
-    counts = run(name).counts()
-    return counts["ok"], sum(counts.values()), run(name).cells()["n"].min()
+    shown, counts = run(name), run(name).counts()
+    cells = packet_cells(shown) if shown.counts_packets else shown.cells()
+    return counts["ok"], sum(counts.values()), cells["n"].min()
 
 
 def stage_us(variant: str, tunnels: int, stage: str = "") -> float:
@@ -291,11 +292,6 @@ def round_trips_ms(name: str, load: float | str, *quantiles: str) -> Numbers:
     at = table["traffic.bitrate"] if "traffic.bitrate" in table else table["at"]
     rows = table[at == load].set_index("variant")
     return [rows.loc[variant, quantile] for quantile in quantiles for variant in ("vanilla", "threaded", "inline")]
-
-
-def packet_trials_ok(name: str) -> Numbers:
-    counts = run(name).counts()
-    return counts["ok"], sum(counts.values()), packet_cells(run(name))["n"].min()
 
 
 def rates_kpps(name: str) -> Numbers:

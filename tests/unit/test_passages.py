@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What receivers count is compared with what came through the tunnels: socket buffers hold part of the traffic."""
+"""The limit `counters`: the bytes that receivers report beside those that came through the tunnels."""
 
 import json
 from types import SimpleNamespace
@@ -19,12 +19,12 @@ WARM_UP = 1000  # bytes that each receiver counts before the measured time
 DEVICES = "Inter-| Receive\n face |bytes\n{}: {} 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
 
 
-def printed(received: dict[int, int], part: str = "sum_received") -> dict[str, Any]:
+def printed(received: dict[int, int]) -> dict[str, Any]:
     """Return the output of each tunnel's processes; {tunnel: bytes that arrived in the measured time}."""
     found = {}
     for tunnel, octets in received.items():
         intervals = [{"sum": {"bytes": WARM_UP, "omitted": True}}, {"sum": {"bytes": octets, "omitted": False}}]
-        got = {"intervals": intervals, "end": {part: {"seconds": 2.0, "bytes": octets}}}
+        got = {"intervals": intervals, "end": {"sum_received": {"seconds": 2.0, "bytes": octets}}}
         sent = {"end": {"sum_sent": {"bytes": 9, "retransmits": 0}}}
         for name, report in ((f"client-{tunnel}", sent), (f"server-{tunnel}", got)):
             found[name] = {"status": 0, "out": json.dumps(report), "err": ""}

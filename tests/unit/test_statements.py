@@ -47,7 +47,6 @@ from tests.unit.example_numbers import (
     one_tunnel_of_linear,
     over_minutes,
     packet_costs,
-    packet_trials_ok,
     poll_numbers,
     published,
     rates_kpps,
@@ -236,7 +235,7 @@ STATEMENTS = (
         r"With (1) % of loss and a delay of 5 ms, the variants carry ([\d.]+) to ([\d.]+) Gbit/s",
         lambda: ["1", *rates_over_link(0.005, 0.01)],
     ),
-    Statement("docs/examples.md", r"(19) of (\d+) trials are ok, with n = (\d)", lambda: packet_trials_ok(LATENCY)),
+    Statement("docs/examples.md", r"(19) of (\d+) trials are ok, with n = (\d)", lambda: trials_ok(LATENCY)),
     Statement(
         "docs/examples.md",
         r"loses (5) % of the packets: (\d+) kpps with vanilla and (\d+) kpps with threaded\. .*?, at (\d+) kpps",
