@@ -16,9 +16,7 @@ INSTANCE = TRACING + "/instances/orch-polls"
 BIN_S = 0.1
 BUFFER_KB = 65536  # of all CPUs together
 LEAST_KB, MOST_KB = 1024, 32768  # per CPU; a poll takes about 50 bytes
-LINE = re.compile(
-    r"\[(\d+)\] +\S+ +(\d+\.\d+): napi_poll: napi poll on napi struct (\S+) for device (\S+) work (-?\d+) "
-)
+LINE = re.compile(r" (\d+\.\d+): napi_poll: napi poll on napi struct (\S+) for device (\S+) work (-?\d+) ")
 
 
 def mount_tracing():
@@ -63,33 +61,56 @@ class PollTrace:
 
         {"bin_s", "lost": polls that found the buffer full, "rows": [[bin, cpu, poll, device, times, packets, empty]]};
         ``poll`` numbers the NAPI instances, since devices of several roles may share a name; ``empty``: the polls that
-        delivered no packet.
+        delivered no packet. If polls were lost, only whole bins are returned.
         """
-        found = {}  # type: dict[tuple[int, int, int, str], list[int]]
-        addresses = {}  # type: dict[str, int]
+        folders = sorted(glob.glob(INSTANCE + "/per_cpu/cpu[0-9]*"))
+        began = min((at for at in map(first_of, folders) if at is not None), default=0.0)
+        found = {}  # type: dict[tuple[int, int, str, str], list[int]]
         lost, until = 0, float("inf")
-        seen = []
-        for folder in sorted(glob.glob(INSTANCE + "/per_cpu/cpu[0-9]*")):
-            with open(folder + "/trace", encoding="ascii", errors="replace") as lines:
-                for line in lines:
-                    match = LINE.search(line)
-                    if match:
-                        cpu, at, address, device, work = match.groups()
-                        poll = addresses.setdefault(address, len(addresses))
-                        seen.append((float(at), int(cpu), poll, device, int(work)))
+        for folder in folders:
+            last = counted(folder, began, found)
             missed = lost_of(folder)
             if missed:  # after this time one CPU would be missing
                 lost += missed
-                until = min(until, seen[-1][0] if seen else 0.0)
-        began = min((at for at, _, _, _, _ in seen), default=0.0)
-        for at, cpu, poll, device, work in seen:
-            if at > until:
-                continue
-            counts = found.setdefault((int((at - began) / BIN_S), cpu, poll, device), [0, 0, 0])
-            counts[0] += 1
-            counts[1] += max(0, work)
-            counts[2] += work <= 0
-        return {"bin_s": BIN_S, "lost": lost, "rows": [[*key, *counts] for key, counts in sorted(found.items())]}
+                until = min(until, int((last - began) / BIN_S))
+        addresses = {}  # type: dict[str, int]
+        rows = [
+            [at, cpu, addresses.setdefault(address, len(addresses)), device, *counts]
+            for (at, cpu, address, device), counts in found.items()
+            if at < until
+        ]
+        return {"bin_s": BIN_S, "lost": lost, "rows": sorted(rows)}
+
+
+def recorded(folder):
+    """Yield (seconds, address, device, packets) of a CPU's polls, in order."""
+    with open(folder + "/trace", encoding="ascii", errors="replace") as lines:
+        for match in map(LINE.search, lines):
+            if match:
+                at, address, device, work = match.groups()
+                yield float(at), address, device, int(work)
+
+
+def first_of(folder):
+    """Return when a CPU's first poll was, or None."""
+    return next((at for at, _, _, _ in recorded(folder)), None)
+
+
+def counted(folder, began, found):
+    """Add a CPU's polls to ``found``, {(bin, cpu, address, device): [times, packets, empty]}; return the last's time.
+
+    A second of traffic has a hundred thousand polls, so they are counted while they are read.
+    """
+    cpu = int(os.path.basename(folder)[len("cpu") :])
+    at = began
+    for at, address, device, work in recorded(folder):
+        counts = found.setdefault((int((at - began) / BIN_S), cpu, address, device), [0, 0, 0])
+        counts[0] += 1
+        if work > 0:
+            counts[1] += work
+        else:
+            counts[2] += 1
+    return at
 
 
 def lost_of(folder):

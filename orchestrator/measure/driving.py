@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # For real processors; slow hosts get more.
 SERVERS_TIMEOUT_S = 15.0
 GRACE_S = 10.0  # beyond warm-up and duration, for clients to connect and to exchange results
+READING_S = 15.0  # beyond that, for a host to read what it measured
+READING_POLLS_S = 60.0  # the same with a trace of polls, over a million lines
 _START_IN_S = 0.2  # how far ahead the common start of several hosts is, in addition to the time to ask them
 
 Processes = Mapping[str, Mapping[str, Any]]  # from the agent's `measure`, by process name
@@ -82,7 +84,8 @@ def drive(attempt: Attempt, jobs: "Jobs") -> Driven:
             )
             for host in hosts
         }
-        measured = request_all(testbed.agents, measuring, timeout_s=seconds + grace_s + 15)
+        reading_s = READING_POLLS_S if attempt.trial.kind == "trace" else READING_S
+        measured = request_all(testbed.agents, measuring, timeout_s=seconds + grace_s + reading_s)
     if len(hosts) == 1:
         skews_s = {hosts[0]: measured[hosts[0]]["clock_s"] - time.time()}
     outcome.computer_use = computer_use.value
