@@ -45,8 +45,8 @@ class Evidence:
 
     ``probes``: as from `orchestrator.measure.probes`; ``rekeyed``: ROLE/DEVICE with a handshake during the traffic;
     ``baseline``: what the block carried without a tunnel, in the unit of the tool, None if it was not measured or this
-    is a baseline; ``rate_pps``: the attempt's own rate to compare with it, in packets per second, if that is what was
-    measured; ``loads``: of packets; ``plain_pps``: what the generator sent without loss and without a tunnel, if known;
+    is a baseline; ``rate``: the attempt's own rate to compare with it, in the same unit, None for the streams' sum;
+    ``loads``: of packets; ``plain_pps``: what the generator sent without loss and without a tunnel, if known;
     ``clock_skew_s``: the host's clock minus the controller's, None if not measured; ``segment_bytes``: payload of a TCP
     segment; ``carried``: as from `orchestrator.measure.shares`; ``flows``: how many were spread over the tunnels, None
     if each tunnel had its own; ``control``: as from `orchestrator.measure.control`, None in real time; ``unused``: the
@@ -61,7 +61,7 @@ class Evidence:
     kernel_log: Sequence[str] = ()
     passages: Sequence[Passage] = ()
     baseline: float | None = None
-    rate_pps: float | None = None
+    rate: float | None = None
     loads: Sequence[Load] = ()
     plain_pps: float | None = None
     clock_skew_s: float | None = None
@@ -190,7 +190,7 @@ def _tunnels(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
     if evidence.unused:
         yield "counters", f"nothing came through tunnel {named(evidence.unused)}: the traffic went another way"
     yield from _spread(evidence, limits)
-    total = evidence.rate_pps
+    total = evidence.rate
     if total is None:
         total = sum(stream.throughput_bps for stream in evidence.streams)
     if evidence.baseline and total > evidence.baseline * (1 - limits.headroom):

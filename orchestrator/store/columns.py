@@ -64,7 +64,7 @@ SHARED = (
     STATUS,
     Column("reasons", "string", "", "Why the trial is not ok; several are separated by semicolons."),
     Column("marks", "string", "", "Limits that were exceeded and only mark a trial; separated by semicolons."),
-    Column("throughput_bps", "double", "bit/s", "What the receivers counted, all tunnels and directions together."),
+    Column("throughput_bps", "double", "bit/s", "What receivers (or interfaces) counted, all tunnels and directions."),
     Column("sent_pps", "double", "packets/s", "Packets that the generator sent.", _PKTGEN),
     Column("received_pps", "double", "packets/s", "Packets that arrived.", _PKTGEN),
     Column("loss_ratio", "double", "", "Share (0 to 1) of the sent packets that did not arrive.", _PKTGEN),

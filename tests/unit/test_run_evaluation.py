@@ -524,7 +524,7 @@ def test_of_packets_losses_are_what_is_measured_and_a_generator_that_is_slow_is_
         "closed loop: it sent 50 kpps of the requested 100, and sends them without a tunnel",
     ]
     assert judge(evidence([], loads=[load(offered_pps=5e4)], plain_pps=6e4), Limits()).marks[0].startswith("generator-")
-    near = judge(evidence([], loads=[load()], rate_pps=9e4, baseline=9.1e4), Limits())
+    near = judge(evidence([], loads=[load()], rate=9e4, baseline=9.1e4), Limits())
     assert "generator-bound: 99%" in near.marks[0]
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Goodput: the iperf3 processes of a trial, and what their receivers counted."""
+"""Goodput: the iperf3 processes of a trial, and what their receivers, or the tunnels' interfaces, counted."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.agent.packet_messages import GeneratorRequest
@@ -20,6 +21,7 @@ from orchestrator.tools.iperf3 import report
 from orchestrator.tools.iperf3.traffic import Iperf3Traffic
 from orchestrator.tools.protocol import Jobs, Reading
 
+_ETHERNET_BYTES = 14  # which links count and tunnels do not
 _EVERYTHING = {True: "all tunnels", False: "the link"}  # by whether there are tunnels
 
 
@@ -63,19 +65,23 @@ def read(attempt: Attempt, processes: Processes) -> Reading:
     if not any(stream.received_bytes for stream in streams):
         raise BadReport(f"iperf3: none of {len(streams)} receivers counted a byte.")
     varied = variation(streams)
+    at_interfaces = traffic.counted_at == "interfaces"
+    directions = _at_interfaces(attempt, streams) if at_interfaces else _at_receivers(streams)
+    window_s = attempt.outcome.probes["window_s"] if at_interfaces else max(stream.duration_s for stream in streams)
     measurements = {
-        "throughput_bps": sum(stream.throughput_bps for stream in streams),
-        "duration_s": round(max(stream.duration_s for stream in streams), 4),
+        "throughput_bps": sum(directions.values()),
+        "duration_s": round(window_s, 4),
         "iperf3": report.versions(processes),
         "retransmits": sum(stream.retransmits for stream in streams) if traffic.protocol == "tcp" else None,
         "variation": None if varied is None else round(varied, 4),
         "streams": [_row(stream) for stream in streams],
-        "directions": _directions(streams),
+        "directions": directions,
         "rates_bps": [round(rate) for rate in total_rates(streams)],
         **(_of_udp(streams) if traffic.protocol == "udp" else {}),
     }
     evidence = {
-        "streams": streams,
+        "streams": [_overlap(stream, traffic) for stream in streams] if at_interfaces else streams,
+        "rate": sum(directions.values()),
         # At a requested bit rate, the generator is meant to be the limit.
         "baseline": None if traffic.paced_bps is not None else attempt.generator_carries,
         "segment_bytes": iperf3.segment(traffic, attempt.net.mtu),
@@ -91,12 +97,37 @@ def _row(stream: Stream) -> dict[str, Any]:
     return {name: getattr(stream, name) for name in names}
 
 
-def _directions(streams: Sequence[Stream]) -> dict[str, float]:
+def _at_receivers(streams: Sequence[Stream]) -> dict[str, float]:
     """Return the bits per second that the receivers of each direction counted."""
     found = dict.fromkeys((stream.direction for stream in streams), 0.0)
     for stream in streams:
         found[stream.direction] += stream.throughput_bps
     return found
+
+
+def _at_interfaces(attempt: Attempt, streams: Sequence[Stream]) -> dict[str, float]:
+    """Return the bits per second of TCP payload that the interfaces on each direction's path received in the measured
+    time: their bytes without the headers of their packets. A segment that came twice counts twice."""
+    headers = iperf3.header_bytes(Iperf3Traffic.of(attempt.trial.traffic))
+    headers += 0 if attempt.tunnelled else _ETHERNET_BYTES
+    probes, found = attempt.outcome.probes, {}
+    for direction in {stream.direction for stream in streams}:
+        counted = probes["interfaces"][_receiving(attempt, direction)]
+        octets, packets = (
+            _all(attempt, {device: counts[name] for device, counts in counted.items()})
+            for name in ("rx_bytes", "rx_packets")
+        )
+        found[direction] = max(0, octets - packets * headers) * 8 / probes["window_s"]
+    return found
+
+
+def _overlap(stream: Stream, traffic: Iperf3Traffic) -> Stream:
+    """Return a stream with, as its duration, how much of the measured time it must have filled at least.
+
+    Its own clock begins with its connection, at most a warm-up after the others', and it may end its warm-up late.
+    """
+    filled_s = stream.warm_up_s + stream.duration_s - traffic.warm_up_s
+    return replace(stream, duration_s=min(filled_s, traffic.duration_s))
 
 
 def _of_udp(streams: Sequence[Stream]) -> dict[str, Any]:
@@ -121,15 +152,18 @@ def _passages(attempt: Attempt, streams: Sequence[Stream], after: AfterTraffic) 
     """Return the bytes that receivers report with those that the interfaces on their path, or shared peers, counted.
 
     For each tunnel, these are the bytes of the whole traffic: in the measured time alone, a receiver may take more out
-    of its socket's buffer than comes in. For all tunnels together, those of the measured time are compared as well.
+    of its socket's buffer than comes in. For all tunnels together, those of the measured time are compared as well,
+    unless it is the interfaces that count.
     """
-    ends, found = attempt.ends, []
-    for direction, end, gateway in (("forward", ends.receiver, GATEWAYS[1]), ("reverse", ends.sender, GATEWAYS[0])):
+    found = []
+    for direction in ("forward", "reverse"):
         there = [stream for stream in streams if stream.direction == direction]
         if there:
-            role, back = gateway if attempt.tunnelled else end, " in reverse" if direction == "reverse" else ""
+            role, back = _receiving(attempt, direction), " in reverse" if direction == "reverse" else ""
             for where, (received, came_in) in _whole(attempt, there, role, after).items():
                 found.append(Passage(where + back, received, came_in))
+            if Iperf3Traffic.of(attempt.trial.traffic).counted_at == "interfaces":
+                continue
             window = {
                 device: counts["rx_bytes"] for device, counts in attempt.outcome.probes["interfaces"][role].items()
             }
@@ -138,6 +172,15 @@ def _passages(attempt: Attempt, streams: Sequence[Stream], after: AfterTraffic) 
                 Passage(_EVERYTHING[attempt.tunnelled] + back, received, _all(attempt, window), in_window=True)
             )
     return found
+
+
+def _receiving(attempt: Attempt, direction: str) -> str:
+    """Return the role whose interfaces receive a direction's traffic: a gateway, or an end if there is no tunnel."""
+    gateway, end = {
+        "forward": (GATEWAYS[1], attempt.ends.receiver),
+        "reverse": (GATEWAYS[0], attempt.ends.sender),
+    }[direction]
+    return gateway if attempt.tunnelled else end
 
 
 def _whole(attempt: Attempt, streams: Sequence[Stream], role: str, after: AfterTraffic) -> dict[str, tuple[int, int]]:

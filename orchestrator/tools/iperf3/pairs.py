@@ -150,6 +150,11 @@ def segment(traffic: Iperf3Traffic, mtu: int = DEFAULT_MTU) -> int:
     return min(traffic.mss_bytes or most, most) - _TIME_STAMPS
 
 
+def header_bytes(traffic: Iperf3Traffic) -> int:
+    """Return the bytes of the headers that each TCP segment has in a tunnel: IP, TCP and its time stamps."""
+    return _HEADERS["tcp", traffic.ip_version] + _TIME_STAMPS
+
+
 def check(said: Mapping[str, str | None], traffic: Iperf3Traffic) -> list[str]:
     """Return the marks that the hosts' iperf3 versions call for, a sentence each.
 

@@ -56,6 +56,11 @@ class Iperf3Traffic(AddressedTraffic):
         description="TCP connections over all tunnels together, each with its own processes (paths: ecmp). "
         "Default: tunnels times processes times streams.",
     )
+    counted_at: Literal["receivers", "interfaces"] = Field(
+        default="receivers",
+        description="Where the payload of TCP is counted. receivers: by each process, from the end of its own warm-up; "
+        "interfaces: by the receiving gateway's tunnels, all in the same time, for many more processes than cores.",
+    )
     bitrate_bps: BitRate | None = Field(
         default=None,
         alias="bitrate",
@@ -121,6 +126,15 @@ class Iperf3Traffic(AddressedTraffic):
                 "connections with paths: ecmp and tcp only, and without streams, processes and bitrate",
                 because=f"connections are counted over all tunnels, while {' and '.join(beside)} are per tunnel",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _interfaces_can_count(self) -> "Iperf3Traffic":
+        if self.counted_at == "interfaces" and self.protocol == "udp":
+            raise expected("counted_at: receivers", because="a datagram's payload is counted by its receiver")
+        if self.counted_at == "interfaces" and self.direction == "both":
+            because = "interfaces cannot tell payload from acknowledgements with direction: both"
+            raise expected("counted_at: receivers, or one direction", because=because)
         return self
 
     @property

@@ -58,7 +58,7 @@ def _offer_rate(attempt: Attempt, loads: Loads) -> float:
         attempt,
         after,
         baseline=None if rate is not None else attempt.generator_carries,
-        rate_pps=load.received_pps,
+        rate=load.received_pps,
         loads=[load],
         plain_pps=None if attempt.baseline else attempt.conditions.baseline,
     )

@@ -220,7 +220,7 @@ def _evaluate(
         after,
         duration_s=durations[id(main)],
         baseline=None if at_most else attempt.generator_carries,
-        rate_pps=carried,
+        rate=carried,
         # For loads far from the bounds it does not matter whether the generator kept their rate.
         loads=[replace(load, rate_pps=None) for load, _ in loads.offered],
     )
