@@ -19,6 +19,7 @@ from orchestrator.spec import LIMIT_NAMES, Cell, Limits, load_testbed
 from orchestrator.testbed.protocol import State
 from orchestrator.testbed.uml.provider import OpenUmlTestbed
 from orchestrator.tools.iperf3.traffic import Iperf3Traffic
+from tests.lab.support import short_and_full
 
 pytestmark = pytest.mark.lab
 
@@ -44,7 +45,7 @@ def attempted(testbed: OpenUmlTestbed, topology: str, variant: str = "vanilla", 
         order=1,
         levels=Cell(variant=variant, cores=1, tunnels=TUNNELS),
         repetition=1,
-        traffic=Iperf3Traffic(warm_up="0s", duration="1s", **traffic),
+        traffic=Iperf3Traffic(**{"warm_up": "0s", "duration": "1s", **traffic}),
         topology=topology,
     )
     make_links(testbed, layout.net_of(trial), TUNNELS)
@@ -84,6 +85,22 @@ def seen(outcome: Outcome, traffic: dict[str, Any]) -> None:
         assert 0 <= measured["loss_ratio"] < 1
         assert measured["jitter_s"] >= 0
         assert measured["retransmits"] is None
+
+
+@pytest.mark.parametrize(
+    ("variant", "direction"),
+    short_and_full(
+        [(NO_VARIANT, "reverse"), ("vanilla", "forward")],
+        itertools.product([NO_VARIANT, "vanilla", "inline"], ["forward", "reverse"]),
+    ),
+)
+def test_interfaces_count_what_the_receivers_count(testbed: OpenUmlTestbed, variant: str, direction: str) -> None:
+    traffic = {"warm_up": "1s", "duration": "2s", "direction": direction, "counted_at": "interfaces"}
+    outcome = attempted(testbed, "site-to-site", variant, **traffic)
+    seen(outcome, traffic)
+    at_receivers = sum(row["throughput_bps"] for row in outcome.measurements["streams"])
+    # Each of the two processes has its own two seconds.
+    assert outcome.measurements["throughput_bps"] == pytest.approx(at_receivers, rel=0.25)
 
 
 # Few trials that have every option between them.
