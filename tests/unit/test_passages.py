@@ -29,7 +29,7 @@ def printed(received: dict[int, int], warm_up_s: float = 1.0, measured_s: float 
             {"sum": {"bytes": octets, "seconds": measured_s, "omitted": False}},
         ]
         got = {"intervals": intervals, "end": {"sum_received": {"seconds": measured_s, "bytes": octets}}}
-        sent = {"end": {"sum_sent": {"bytes": 9, "retransmits": 0}}}
+        sent = {"intervals": intervals, "end": {"sum_sent": {"bytes": 9, "retransmits": 0}}}
         for name, report in ((f"client-{tunnel}", sent), (f"server-{tunnel}", got)):
             found[name] = {"status": 0, "out": json.dumps(report), "err": ""}
     return found

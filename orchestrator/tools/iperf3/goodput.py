@@ -122,12 +122,8 @@ def _at_interfaces(attempt: Attempt, streams: Sequence[Stream]) -> dict[str, flo
 
 
 def _overlap(stream: Stream, traffic: Iperf3Traffic) -> Stream:
-    """Return a stream with, as its duration, how much of the measured time it must have filled at least.
-
-    Its own clock begins with its connection, at most a warm-up after the others', and it may end its warm-up late.
-    """
-    filled_s = stream.warm_up_s + stream.duration_s - traffic.warm_up_s
-    return replace(stream, duration_s=min(filled_s, traffic.duration_s))
+    """Return a stream with, as its duration, how much of the measured time it filled if it began within the warm-up."""
+    return replace(stream, duration_s=min(stream.ran_s - traffic.warm_up_s, traffic.duration_s))
 
 
 def _of_udp(streams: Sequence[Stream]) -> dict[str, Any]:

@@ -66,8 +66,8 @@ def _stream(
         packets=packets,
         lost=max(0, lost),
         jitter_s=None if tcp else got.number(section, "jitter_ms") / 1e3,
-        warm_up_bytes=int(_of_warm_up(reports[receiver], f"sum{second}", "bytes")),
-        warm_up_s=_of_warm_up(reports[receiver], f"sum{second}", "seconds"),
+        warm_up_bytes=_warm_up_bytes(reports[receiver], f"sum{second}"),
+        ran_s=_ran_s(reports["client"]),
     )
 
 
@@ -115,10 +115,16 @@ def _rates(report: Mapping[str, Any], section: str) -> tuple[float, ...]:
     return tuple(rates)
 
 
-def _of_warm_up(report: Mapping[str, Any], section: str, key: str) -> float:
-    """Return the sum of a number over the intervals of the warm-up, which are called omitted."""
-    counted = [part.get(key) for part in _intervals(report, section) if part.get("omitted")]
-    return sum(number for number in counted if isinstance(number, int | float) and 0 <= number < 1e18)
+def _warm_up_bytes(report: Mapping[str, Any], section: str) -> int:
+    """Return what the receiver counted in the warm-up, whose intervals are called omitted."""
+    counted = [part.get("bytes") for part in _intervals(report, section) if part.get("omitted")]
+    return sum(int(number) for number in counted if isinstance(number, int | float) and 0 <= number < 1e18)
+
+
+def _ran_s(report: Mapping[str, Any]) -> float:
+    """Return the duration of all intervals together, those of the warm-up included."""
+    lengths = [part.get("seconds") for part in _intervals(report, "sum")]
+    return sum(float(length) for length in lengths if isinstance(length, int | float) and 0 <= length < 1e9)
 
 
 def _intervals(report: Mapping[str, Any], section: str) -> list[Mapping[str, Any]]:
