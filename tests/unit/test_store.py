@@ -4,7 +4,7 @@
 import errno
 import json
 import math
-import zipfile
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +90,8 @@ def test_long_output_of_tools_is_in_one_file_but_for_what_is_read_again(run: sto
     raw = {f"client-{number}.json": f"{number}" * 8192 for number in range(1, 10)} | {"polls.json": "{}"}
     folder = run.add_attempt(attempt(1), raw)
     assert sorted(path.name for path in folder.iterdir()) == ["attempt.json", OUTPUT, "polls.json"]
-    with zipfile.ZipFile(folder / OUTPUT) as members:
-        found = {name: members.read(name).decode() for name in members.namelist()}
+    with tarfile.open(folder / OUTPUT) as members:
+        found = {one.name: content.read().decode() for one in members if (content := members.extractfile(one))}
     assert found == {name: text for name, text in raw.items() if name != "polls.json"}
     again = run.add_attempt(attempt(1, 2), dict(reversed(raw.items())))
     assert (again / OUTPUT).read_bytes() == (folder / OUTPUT).read_bytes()

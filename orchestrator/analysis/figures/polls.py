@@ -15,28 +15,31 @@ from orchestrator.analysis.figures.drawing import Drawing
 from orchestrator.analysis.figures.per_core import KINDS, draw_shares, kind_handles, user_note
 from orchestrator.analysis.figures.style import PAGE_IN, STYLE
 from orchestrator.analysis.polls import OTHERS, polls, spread
+from orchestrator.analysis.settings import of_first_setting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NAME = "f4-polls"
 TITLE = "On which CPU each tunnel was polled, moment by moment, at the gateway that decrypts"
-_RECEIVER = "gateway-b"  # traffic goes from site a to site b
+_MOST_ABREAST = 3  # with more panels, their titles take more lines
 _COLOURS = "cividis"  # its even lightness keeps CPUs distinguishable in grey and with any colour vision
 _NAMED_CPUS = 8  # with more, the legend names four
 _MIXED_CPUS = 4  # with more, a mixed colour would look like that of a CPU in between
 
 
+@of_first_setting
 def where_polls_ran(run: Run) -> Drawing:
     """Return F4 of a run, at the most cores and, of these, the most tunnels that were traced."""
     frame = polls(run)
-    frame = frame[frame["role"] == _RECEIVER]
     traced = run.trials[run.trials["kind"] == "trace"]
     if frame.empty:
         why = f"none of the {len(traced)} trials that record polls is ok."
         if traced.empty:
             why = "no trial recorded polls; `probes: {polls: trial}` in a spec asks for that."
         return parts.nothing(run, NAME, TITLE, why)
+    receiver = str(frame.groupby("role")["packets"].sum().idxmax())  # the other gateway polls acknowledgements
+    frame = frame[frame["role"] == receiver]
     frame = frame[frame["cores"] == frame["cores"].max()]
     frame = frame[frame["tunnels"] == frame["tunnels"].max()]
     cores, tunnels = int(frame["cores"].iloc[0]), int(frame["tunnels"].iloc[0])
@@ -48,7 +51,7 @@ def where_polls_ran(run: Run) -> Drawing:
     times = times[times["host"].isin(frame["host"])]
     own = bool((times["role"] != "").any())
     if own:
-        times = times[times["role"] == _RECEIVER]
+        times = times[times["role"] == receiver]
     cpus = sorted({int(cpu) for cpu in times["cpu"]} | {int(cpu) for cpu in frame["cpu"]})
     several = "mixed where several did"
     if len(cpus) > _MIXED_CPUS:
@@ -64,21 +67,22 @@ def where_polls_ran(run: Run) -> Drawing:
     ]
     notes += [note for note in (user_note(run, times),) if note]
     if own:
-        notes.append(f"CPUs are those of {_RECEIVER} alone: each role has its own.")
+        notes.append(f"CPUs are those of {receiver} alone: each role has its own.")
     if absent:
         notes.append(f"Without a valid trace: {', '.join(absent)}.")
     notes += captions.context_notes(run)
     kinds = [kind for kind in KINDS if times[kind].max() >= 0.001]
     height = 0.08 * min(max(tunnels, 6), 32)
     with mpl.rc_context(STYLE):
-        figure = parts.sheet(run, PAGE_IN, 2.6 + height, notes)
+        crowded = len(names) > _MOST_ABREAST
+        figure = parts.sheet(run, PAGE_IN, 2.6 + height + crowded * 0.35, notes)
         grid = figure.subplots(2, len(names), squeeze=False, sharey="row", height_ratios=[height + 0.6, 1.1])
         last = float(frame["time_s"].max()) + _bin_s(frame)
         for column, name in enumerate(names):
             upper, lower = grid[0][column], grid[1][column]
             mine = frame[frame["variant"] == name]
             _draw_map(upper, mine, cpus, tunnels)
-            upper.set_title(f"{name}\n{_in_words(mine)}")
+            upper.set_title(f"{name}\n{_in_words(mine, crowded)}")
             upper.set_xlabel("Virtual time in s" if run.virtual_time else "Time in s")
             upper.set_xlim(0, last)
             draw_shares(lower, name, times[times["trial_id"].isin(mine["trial_id"])], kinds)
@@ -92,12 +96,13 @@ def where_polls_ran(run: Run) -> Drawing:
     return Drawing(NAME, TITLE, figure, notes)
 
 
-def _in_words(mine: pd.DataFrame) -> str:
+def _in_words(mine: pd.DataFrame, crowded: bool) -> str:
     row = spread(mine).iloc[0]
     rate = row["polls"] / (mine["time_s"].max() + _bin_s(mine))
+    between = "\n" if crowded else " "
     return (
-        f"busiest CPU {row['busiest_cpu']:.0%}, own CPU {row['one_cpu']:.0%}\n"
-        f"{rate / 1000:.3g} k polls/s of {row['packets_per_poll']:.1f} packets"
+        f"busiest CPU {row['busiest_cpu']:.0%},{between}own CPU {row['one_cpu']:.0%}\n"
+        f"{rate / 1000:.3g} k polls/s{between}of {row['packets_per_poll']:.1f} packets"
     )
 
 
