@@ -2,6 +2,7 @@
 """The output of an attempt's tools: a file for each process or, if it is long, one archive with all of them."""
 
 import io
+import lzma
 import tarfile
 from collections.abc import Mapping
 
@@ -23,9 +24,11 @@ def files_of(raw: Mapping[str, str]) -> dict[str, bytes]:
     if sum(map(len, packed.values())) <= LONG_BYTES:
         return texts
     archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w:xz", preset=_PRESET) as members:
+    with tarfile.open(fileobj=archive, mode="w") as members:
         for name in sorted(packed):
             member = tarfile.TarInfo(name)
             member.size = len(packed[name])
             members.addfile(member, io.BytesIO(packed[name]))
-    return {name: text for name, text in texts.items() if name in READ_AGAIN} | {OUTPUT: archive.getvalue()}
+    return {name: text for name, text in texts.items() if name in READ_AGAIN} | {
+        OUTPUT: lzma.compress(archive.getvalue(), preset=_PRESET)
+    }
