@@ -9,6 +9,7 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -189,6 +190,35 @@ def test_whatever_iperf3_prints_is_a_number_or_a_reason(text: str) -> None:
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5)
+
+
+def rates_of(*intervals: tuple[float, float]) -> tuple[float, ...]:
+    """Return the rate in each second of a receiver's intervals (length in seconds, bits per second)."""
+    rows = [{"sum": {"seconds": 1.4, "bits_per_second": 99.0, "omitted": True}}]
+    rows += [{"sum": {"seconds": seconds, "bits_per_second": rate, "omitted": False}} for seconds, rate in intervals]
+    end = {"sum_received": {"seconds": 2.0, "bytes": 1000}}
+    (found,) = read(TCP, processes(server=json.dumps({"intervals": rows, "end": end})))
+    return found.rates_bps
+
+
+def test_the_bytes_of_a_late_interval_belong_to_all_its_seconds() -> None:
+    assert rates_of((1.0, 10.0), (2.5, 20.0), (0.5, 40.0), (0.3, 7.0)) == (10.0, 20.0, 20.0, 30.0)
+    assert rates_of((1.0005, 10.0), (0.9995, 20.0), (0.95, 30.0)) == pytest.approx((10.0, 19.995, 30.0))
+    assert rates_of((math.nan, 10.0), (-1.0, 10.0), (1.0, 5.0)) == (5.0,)
+
+
+@given(st.lists(st.tuples(st.floats(0.05, 3), st.floats(0, 1e10)), min_size=1, max_size=30))
+def test_the_seconds_up_to_any_moment_have_the_bits_of_the_intervals_up_to_it(
+    intervals: list[tuple[float, float]],
+) -> None:
+    ends = np.cumsum([0.0, *(seconds for seconds, _ in intervals)])
+    bits = np.cumsum([0.0, *(seconds * rate for seconds, rate in intervals)])
+    found = rates_of(*intervals)
+    assert int(ends[-1]) <= len(found) <= ends[-1] + 0.1 + 1e-6
+    for moment in range(1, int(ends[-1]) + 1):
+        assert sum(found[:moment]) == pytest.approx(np.interp(moment, ends, bits), rel=1e-6, abs=1e-3)
+
+
 KEYS = st.sampled_from(["end", "intervals", "sum", "sum_received", "sum_sent", "seconds", "bytes", "error", "omitted"])
 VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4))
 

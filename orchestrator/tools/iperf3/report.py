@@ -6,12 +6,16 @@ with --bidir, which calls the second direction *_bidir_reverse.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.measure.streams import BadReport, Stream
 from orchestrator.tools.iperf3.pairs import Pair
 from orchestrator.tools.iperf3.traffic import Iperf3Traffic
+
+_WHOLE = 0.9  # of a second: less than that at the end is no second
+_LONGEST_S = 3600.0  # of an interval; a longer one is damage
 
 
 def read_pair(pair: Pair, traffic: Iperf3Traffic, processes: Mapping[str, Mapping[str, Any]]) -> list[Stream]:
@@ -105,14 +109,30 @@ class _Part:
 
 
 def _rates(report: Mapping[str, Any], section: str) -> tuple[float, ...]:
-    """Return the receiver's rate in each whole interval (1 s) after the warm-up; empty if the report has none."""
-    rates = []
+    """Return the receiver's rate in each second after the warm-up; empty if the report has none.
+
+    An interval is about a second long; a process that waits for a CPU ends it late, and then its bytes are those of
+    several seconds. A last second that is not over has no rate.
+    """
+    bits: list[float] = []
+    covered: list[float] = []
+    begin = 0.0
     for part in _intervals(report, section):
-        if not part.get("omitted"):
-            seconds, rate = part.get("seconds"), part.get("bits_per_second")
-            if isinstance(seconds, int | float) and isinstance(rate, int | float) and seconds > 0.9:
-                rates.append(float(rate))
-    return tuple(rates)
+        seconds, rate = part.get("seconds"), part.get("bits_per_second")
+        if part.get("omitted") or not isinstance(seconds, int | float) or not isinstance(rate, int | float):
+            continue
+        if not 0 <= seconds < _LONGEST_S:
+            continue
+        end = begin + seconds
+        for second in range(int(begin), math.ceil(end)):
+            if second == len(bits):
+                bits.append(0.0)
+                covered.append(0.0)
+            here = min(end, second + 1) - max(begin, second)
+            bits[second] += rate * here
+            covered[second] += here
+        begin = end
+    return tuple(number / part for number, part in zip(bits, covered, strict=True) if part > _WHOLE)
 
 
 def _warm_up_bytes(report: Mapping[str, Any], section: str) -> int:
