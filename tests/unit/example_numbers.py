@@ -37,6 +37,8 @@ NETWORK = "example-network"
 LATENCY = "example-latency"
 LATENCY_TCP = "example-latency-tcp"
 SOAK = "example-soak"
+FLOWS = "example-flows"
+PEERS = "example-peers"
 ONE = ("vanilla", 18, 1)
 MANY = ("vanilla", 18, 18)
 INLINE = ("inline", 18, 18)
@@ -117,10 +119,11 @@ def verdict(claim: str) -> Numbers:
     return (found.verdict,)
 
 
-def published(claim: str) -> Numbers:
+def published(claim: str, test: int = 0) -> Numbers:
     (found,) = (one for one in load_claims() if one.claim == claim)
-    assert found.tests[0].published is not None
-    return (found.tests[0].published.value,)
+    tested = found.tests[test].published
+    assert tested is not None
+    return (tested.value,)
 
 
 def trials_ok(name: str) -> Numbers:
@@ -238,6 +241,28 @@ def ipsec_cost_us(variant: str) -> float:
     table = run(IPSEC).costs()
     mine = table[(table["cores"] == 2) & (table["tunnels"] == 2)].set_index("variant")
     return float(mine.loc[variant, "ns_a_packet"]) / 1e3
+
+
+def flows_over(of: tuple[int, int], to: tuple[int, int]) -> Numbers:
+    """Return median, bounds and number of the ratios of two cells (interfaces, connections)."""
+    both = (values(FLOWS, "threaded", 32, number, {"traffic.connections": flows}) for number, flows in (of, to))
+    return paired(*both)
+
+
+def peers_gbit(variant: str, direction: str, tunnels: int) -> Numbers:
+    """Return the medians with one shared device and with a device for each peer, in Gbit/s."""
+    levels = [{"traffic.direction": direction, "tunnel.device": device} for device in ("shared", "own")]
+    return [statistics.median(values(PEERS, variant, 2, tunnels, one).values()) / 1e9 for one in levels]
+
+
+def peers_polls() -> Numbers:
+    """Return the share of polls that delivered nothing, in percent, and packets per poll, of vanilla, threaded and
+    workqueue with 100 peers on a shared device that receives."""
+    table = spread(polls(run(PEERS)))
+    table = table[(table["traffic.direction"] == "forward") & (table["tunnel.device"] == "shared")]
+    rows = table[(table["tunnels"] == 100) & (table["role"] == "gateway-b")].set_index("variant")
+    shares = 100 * rows["empty"]
+    return [of[name] for name in ("vanilla", "threaded", "workqueue") for of in (shares, rows["packets_per_poll"])]
 
 
 def roaming_over_not(variant: str) -> Numbers:

@@ -17,6 +17,7 @@ import pytest
 from orchestrator.analysis.headline import headline
 from orchestrator.paths import CHECKOUT, RESULTS
 from tests.unit.example_numbers import (
+    FLOWS,
     INLINE,
     IPSEC,
     LATENCY,
@@ -25,6 +26,7 @@ from tests.unit.example_numbers import (
     MANY,
     NETWORK,
     ONE,
+    PEERS,
     ROAMING,
     SOAK,
     VIRTUAL,
@@ -35,6 +37,7 @@ from tests.unit.example_numbers import (
     covered,
     efficiency,
     fastest_over_vanilla,
+    flows_over,
     idle_over_link,
     inline_over_modes,
     inline_over_vanilla,
@@ -47,6 +50,8 @@ from tests.unit.example_numbers import (
     one_tunnel_of_linear,
     over_minutes,
     packet_costs,
+    peers_gbit,
+    peers_polls,
     poll_numbers,
     published,
     rates_kpps,
@@ -301,6 +306,68 @@ STATEMENTS = (
         "docs/examples.md",
         r"shrank by (-?[\d.]+), (-?[\d.]+) and (-?[\d.]+) MiB .*? dropped (\d+), (\d+) and (\d+) packets",
         lambda: over_minutes("memory_lost_mib", "drops"),
+    ),
+    Statement("docs/examples.md", r"(164) of (\d+) trials are ok, with n = (\d)", lambda: trials_ok(PEERS)),
+    Statement(
+        "docs/examples.md",
+        r"\| vanilla \| ([\d.]+) Gbit/s \| ([\d.]+) Gbit/s \|",
+        lambda: peers_gbit("vanilla", "forward", 100),
+    ),
+    Statement(
+        "docs/examples.md",
+        r"\| threaded \| ([\d.]+) Gbit/s \| ([\d.]+) Gbit/s \|",
+        lambda: peers_gbit("threaded", "forward", 100),
+    ),
+    Statement(
+        "docs/examples.md",
+        r"\| workqueue \| ([\d.]+) Gbit/s \| ([\d.]+) Gbit/s \|",
+        lambda: peers_gbit("workqueue", "forward", 100),
+    ),
+    Statement(
+        "docs/examples.md",
+        r"\| steal \| ([\d.]+) Gbit/s \| ([\d.]+) Gbit/s \|",
+        lambda: peers_gbit("steal", "forward", 100),
+    ),
+    Statement(
+        "docs/examples.md",
+        r"\| inline \| ([\d.]+) Gbit/s \| ([\d.]+) Gbit/s \|",
+        lambda: peers_gbit("inline", "forward", 100),
+    ),
+    Statement(
+        "docs/examples.md",
+        r"it costs less: vanilla carries ([\d.]+) Gbit/s there and ([\d.]+) Gbit/s with a device each",
+        lambda: peers_gbit("vanilla", "reverse", 100),
+    ),
+    Statement(
+        "docs/examples.md",
+        r"With 10 peers .*? vanilla carries ([\d.]+) Gbit/s on a shared one and ([\d.]+) Gbit/s with a device each",
+        lambda: peers_gbit("vanilla", "forward", 10),
+    ),
+    Statement(
+        "docs/examples.md",
+        r"(\d+) % of vanilla's polls at .*? ([\d.]+) packets on average; with threaded it was (\d+) % and ([\d.]+) "
+        r"packets, with workqueue (\d+) % and ([\d.]+)\.",
+        peers_polls,
+    ),
+    Statement(
+        "docs/examples.md",
+        r"It took (64) minutes, and (42) of (\d+) trials are ok, with n = (\d)",
+        lambda: [*minutes(FLOWS), *trials_ok(FLOWS)],
+    ),
+    Statement(
+        "docs/examples.md",
+        r"128 connections ([\d.]+) times as fast as one interface \(([\d.]+) to ([\d.]+)\); ([\d.]+) times",
+        lambda: [*flows_over((32, 128), (1, 128))[:3], *published("C7")],
+    ),
+    Statement(
+        "docs/examples.md",
+        r"64 interfaces carry ([\d.]+) times as much as 32 \(([\d.]+) to ([\d.]+)\)\. .*? to ([\d.]+) times",
+        lambda: [*flows_over((64, 128), (32, 128))[:3], *published("C7", 1)],
+    ),
+    Statement(
+        "docs/examples.md",
+        r"32 interfaces carry ([\d.]+) times as much as 128 \(([\d.]+) to ([\d.]+)\); ([\d.]+) times",
+        lambda: [*flows_over((32, 8), (32, 128))[:3], *published("C7", 2)],
     ),
     Statement("docs/examples.md", r"so (C\d) and (C\d) are not testable with this run", lambda: undecidable(VIRTUAL)),
     Statement("docs/examples.md", r"\(inline over vanilla: ([\d.]+) and ([\d.]+)\)", lambda: validated()),

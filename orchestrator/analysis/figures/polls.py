@@ -38,7 +38,8 @@ def where_polls_ran(run: Run) -> Drawing:
         if traced.empty:
             why = "no trial recorded polls; `probes: {polls: trial}` in a spec asks for that."
         return parts.nothing(run, NAME, TITLE, why)
-    receiver = str(frame.groupby("role")["packets"].sum().idxmax())  # the other gateway polls acknowledgements
+    # The other gateway polls acknowledgements. Of equals, it is gateway-b: traffic goes there by default.
+    receiver = str(frame.groupby("role")["packets"].sum()[::-1].idxmax())
     frame = frame[frame["role"] == receiver]
     frame = frame[frame["cores"] == frame["cores"].max()]
     frame = frame[frame["tunnels"] == frame["tunnels"].max()]
