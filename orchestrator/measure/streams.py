@@ -14,7 +14,7 @@ class Stream:
 
     ``tunnel``: None if its flows are spread over all; ``where``: its name in a sentence. ``throughput_bps``: bits per
     second that the receiver counted; ``duration_s``: the time over which it counted; ``rates_bps``: the throughput of
-    each interval; ``sent_bytes``: what the sender gave to TCP or UDP. ``packets``: UDP datagrams that were due at the
+    each second; ``sent_bytes``: what the sender gave to TCP or UDP. ``packets``: UDP datagrams that were due at the
     receiver, of which ``lost`` did not arrive. ``warm_up_bytes``: what the receiver counted before, in the
     warm-up; ``ran_s``: how long the client ran, which begins and ends the traffic, with its warm-up.
     """

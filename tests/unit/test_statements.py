@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -308,30 +309,13 @@ STATEMENTS = (
         lambda: over_minutes("memory_lost_mib", "drops"),
     ),
     Statement("docs/examples.md", r"(164) of (\d+) trials are ok, with n = (\d)", lambda: trials_ok(PEERS)),
-    Statement(
-        "docs/examples.md",
-        r"\| vanilla \| ([\d.]+) Gbit/s \| ([\d.]+) Gbit/s \|",
-        lambda: peers_gbit("vanilla", "forward", 100),
-    ),
-    Statement(
-        "docs/examples.md",
-        r"\| threaded \| ([\d.]+) Gbit/s \| ([\d.]+) Gbit/s \|",
-        lambda: peers_gbit("threaded", "forward", 100),
-    ),
-    Statement(
-        "docs/examples.md",
-        r"\| workqueue \| ([\d.]+) Gbit/s \| ([\d.]+) Gbit/s \|",
-        lambda: peers_gbit("workqueue", "forward", 100),
-    ),
-    Statement(
-        "docs/examples.md",
-        r"\| steal \| ([\d.]+) Gbit/s \| ([\d.]+) Gbit/s \|",
-        lambda: peers_gbit("steal", "forward", 100),
-    ),
-    Statement(
-        "docs/examples.md",
-        r"\| inline \| ([\d.]+) Gbit/s \| ([\d.]+) Gbit/s \|",
-        lambda: peers_gbit("inline", "forward", 100),
+    *(
+        Statement(
+            "docs/examples.md",
+            rf"\| {variant} \| ([\d.]+) Gbit/s \| ([\d.]+) Gbit/s \|",
+            partial(peers_gbit, variant, "forward", 100),
+        )
+        for variant in ("vanilla", "threaded", "workqueue", "steal", "inline")
     ),
     Statement(
         "docs/examples.md",

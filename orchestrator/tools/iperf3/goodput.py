@@ -112,12 +112,9 @@ def _at_interfaces(attempt: Attempt, streams: Sequence[Stream]) -> dict[str, flo
     headers += 0 if attempt.tunnelled else _ETHERNET_BYTES
     probes, found = attempt.outcome.probes, {}
     for direction in {stream.direction for stream in streams}:
-        counted = probes["interfaces"][_receiving(attempt, direction)]
-        octets, packets = (
-            _all(attempt, {device: counts[name] for device, counts in counted.items()})
-            for name in ("rx_bytes", "rx_packets")
-        )
-        found[direction] = max(0, octets - packets * headers) * 8 / probes["window_s"]
+        role = _receiving(attempt, direction)
+        payload = _in_window(attempt, role, "rx_bytes") - _in_window(attempt, role, "rx_packets") * headers
+        found[direction] = max(0, payload) * 8 / probes["window_s"]
     return found
 
 
@@ -158,15 +155,9 @@ def _passages(attempt: Attempt, streams: Sequence[Stream], after: AfterTraffic) 
             role, back = _receiving(attempt, direction), " in reverse" if direction == "reverse" else ""
             for where, (received, came_in) in _whole(attempt, there, role, after).items():
                 found.append(Passage(where + back, received, came_in))
-            if Iperf3Traffic.of(attempt.trial.traffic).counted_at == "interfaces":
-                continue
-            window = {
-                device: counts["rx_bytes"] for device, counts in attempt.outcome.probes["interfaces"][role].items()
-            }
-            received = sum(stream.received_bytes for stream in there)
-            found.append(
-                Passage(_EVERYTHING[attempt.tunnelled] + back, received, _all(attempt, window), in_window=True)
-            )
+            if Iperf3Traffic.of(attempt.trial.traffic).counted_at == "receivers":
+                received, came_in = sum(one.received_bytes for one in there), _in_window(attempt, role, "rx_bytes")
+                found.append(Passage(_EVERYTHING[attempt.tunnelled] + back, received, came_in, in_window=True))
     return found
 
 
@@ -194,6 +185,12 @@ def _whole(attempt: Attempt, streams: Sequence[Stream], role: str, after: AfterT
         received = stream.warm_up_bytes + stream.received_bytes
         groups[where] = (groups.get(where, (0, 0))[0] + received, came_in)
     return groups
+
+
+def _in_window(attempt: Attempt, role: str, counter: str) -> int:
+    """Return what a counter of the devices of all tunnels, or of the links, rose by in the measured time."""
+    interfaces = attempt.outcome.probes["interfaces"][role]
+    return _all(attempt, {device: counts[counter] for device, counts in interfaces.items()})
 
 
 def _all(attempt: Attempt, counted: Mapping[str, int]) -> int:
