@@ -22,6 +22,7 @@ PRELOAD = "LD_PRELOAD"  # ld.so(8)
 ROOM_FOR_OUTPUT = 1 << 20  # bytes; a generator that cannot write its report prints nothing
 FOLDERS = TRIAL, PROFILE = "trial-", "profile-"  # how the names of folders in RUNTIME begin
 NO_PROGRAM = "there is no such program"
+WATCHED = 256  # processes whose ends are waited for at a time
 
 
 def not_started(program, why):
@@ -135,24 +136,32 @@ class TrialProcesses:
 
         Raises EOFError if the controller is gone.
         """
+        # Some at a time: a login may have no more than 1024 file descriptors.
+        while running := self.running(self.processes)[:WATCHED]:
+            if not self._wait_for(running, deadline):
+                return
+
+    def _wait_for(self, names, deadline):
+        """Wait for the named processes. Return False if the deadline has passed."""
         with contextlib.ExitStack() as stack:
             poller = select.poll()
             poller.register(0, select.POLLIN)
-            running = {}
-            for name in self.running(self.processes):
+            running = set()
+            for name in names:
                 descriptor = os.pidfd_open(self.processes[name].pid)
                 stack.callback(os.close, descriptor)
                 poller.register(descriptor, select.POLLIN)
-                running[descriptor] = name
+                running.add(descriptor)
             while running:
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    return
+                    return False
                 for descriptor, _ in poller.poll(left * 1000):
                     if descriptor == 0:
                         raise EOFError
                     poller.unregister(descriptor)
-                    del running[descriptor]
+                    running.remove(descriptor)
+        return True
 
     def stop(self):
         """Kill what still runs, and return what each process printed: {name: {"status", "out", "err"}}.

@@ -6,8 +6,9 @@ Figures whose axes are cores, tunnels and variants show one setting; they say wh
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from orchestrator.analysis.dataset import Run
 from orchestrator.spec import Cell, Level
@@ -17,11 +18,20 @@ D = TypeVar("D")
 
 
 def settings(run: Run) -> list[dict[str, Level]]:
-    """Return the settings of the planned cells, in the plan's order; a single empty one if there is no further
-    factor."""
+    """Return the settings of the planned cells: by the first factor (by name), in the order in which the spec lists its
+    levels, then by the second, and so on. Levels that it does not list come last, in the plan's order.
+
+    A single empty setting is returned if there is no further factor.
+    """
     rows = run.planned[run.levels].drop_duplicates().to_dict("records")
     found = {tuple(cell.more.items()): cell.more for cell in map(Cell.of, rows)}
-    return list(found.values())
+    listed: Mapping[str, Any] = (run.meta.get("spec") or {}).get("factors") or {}
+    places = {path: {level: place for place, level in enumerate(listed.get(path) or ())} for path in listed}
+
+    def in_spec(setting: Mapping[str, Level]) -> list[float]:
+        return [places[path].get(setting[path], math.inf) for path in places if path in setting]
+
+    return sorted(found.values(), key=in_spec)
 
 
 def in_setting(run: Run, setting: Mapping[str, Level], note: str = "") -> Run:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # For real processors; slow hosts get more.
 SERVERS_TIMEOUT_S = 15.0
 GRACE_S = 10.0  # beyond warm-up and duration, for clients to connect and to exchange results
+PROCESS_S = 0.05  # the same for each process: a thousand clients and servers on a few cores take a minute or two
 READING_S = 15.0  # beyond that, for a host to read what it measured
 READING_POLLS_S = 60.0  # the same with a trace of polls, over a million lines
 _START_IN_S = 0.2  # how far ahead the common start of several hosts is, in addition to the time to ask them
@@ -53,7 +54,7 @@ def drive(attempt: Attempt, jobs: "Jobs") -> Driven:
     testbed, outcome, hosts, placement = attempt.testbed, attempt.outcome, attempt.hosts, attempt.placement
     sender, receiver = placement.host_of(attempt.ends.sender), placement.host_of(attempt.ends.receiver)
     seconds = jobs.warm_up_s + jobs.duration_s
-    grace_s = GRACE_S if jobs.grace_s is None else jobs.grace_s
+    grace_s = (GRACE_S if jobs.grace_s is None else jobs.grace_s) + 2 * PROCESS_S * len(jobs.servers)
     sent = {name: base64.b64encode(content).decode() for name, content in (jobs.files or {}).items()}
     listen_s = SERVERS_TIMEOUT_S * attempt.slowness
     serving = {host: ServeRequest(jobs.servers if host == receiver else [], listen_s, sent) for host in hosts}

@@ -44,13 +44,14 @@ class Evidence:
     """What is known about an attempt after its traffic.
 
     ``probes``: as from `orchestrator.measure.probes`; ``rekeyed``: ROLE/DEVICE with a handshake during the traffic;
-    ``baseline``: what the block carried without a tunnel, in the unit of the tool, None if it was not measured or this
-    is a baseline; ``rate``: the attempt's own rate to compare with it, in the same unit, None for the streams' sum;
-    ``loads``: of packets; ``plain_pps``: what the generator sent without loss and without a tunnel, if known;
-    ``clock_skew_s``: the host's clock minus the controller's, None if not measured; ``segment_bytes``: payload of a TCP
-    segment; ``carried``: as from `orchestrator.measure.shares`; ``flows``: how many were spread over the tunnels, None
-    if each tunnel had its own; ``control``: as from `orchestrator.measure.control`, None in real time; ``unused``: the
-    tunnels that carried nothing although they should have.
+    ``baseline``: what the block carried without a tunnel, in the unit of the tool, None if it was not measured or
+    this is a baseline; ``rate``: the attempt's own rate to compare with it, in the same unit, None if it counts
+    nothing that compares; ``loads``: of packets; ``plain_pps``: what the generator sent without loss and without a
+    tunnel, if known; ``clock_skew_s``: the host's clock minus the controller's, None if not measured;
+    ``segment_bytes``: payload of a TCP segment; ``carried``: as from `orchestrator.measure.shares`; ``flows``: how
+    many were spread over the tunnels, None if each tunnel had its own; ``control``: as from
+    `orchestrator.measure.control`, None in real time; ``unused``: the tunnels that carried nothing although they
+    should have.
     """
 
     streams: Sequence[Stream]
@@ -190,11 +191,8 @@ def _tunnels(evidence: Evidence, limits: Limits) -> Iterator[tuple[str, str]]:
     if evidence.unused:
         yield "counters", f"nothing came through tunnel {named(evidence.unused)}: the traffic went another way"
     yield from _spread(evidence, limits)
-    total = evidence.rate
-    if total is None:
-        total = sum(stream.throughput_bps for stream in evidence.streams)
-    if evidence.baseline and total > evidence.baseline * (1 - limits.headroom):
-        share = total / evidence.baseline
+    share = evidence.rate / evidence.baseline if evidence.rate and evidence.baseline else 0.0
+    if share > 1 - limits.headroom:
         yield "headroom", f"generator-bound: {share:.0%} of what this block carries without a tunnel"
 
 

@@ -20,6 +20,7 @@ from tests.lab.support import orch
 pytestmark = [
     pytest.mark.lab,
     pytest.mark.full,
+    pytest.mark.beside,
     pytest.mark.skipif(bool(machine.missing_packages()), reason="QEMU is not on this computer"),
 ]
 TESTBED = """\

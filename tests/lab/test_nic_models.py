@@ -31,6 +31,7 @@ from tests.lab.wires import cables
 pytestmark = [
     pytest.mark.lab,
     pytest.mark.full,
+    pytest.mark.beside,
     pytest.mark.skipif(bool(machine.missing_packages()), reason="QEMU is not on this computer"),
 ]
 # By the interface's name: QEMU's model, and its options.

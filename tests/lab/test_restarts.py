@@ -25,6 +25,7 @@ from tests.lab.support import all_ok_once, orch, runs_in
 pytestmark = [
     pytest.mark.lab,
     pytest.mark.full,
+    pytest.mark.beside,
     pytest.mark.skipif(bool(machine.missing_packages()), reason="QEMU is not on this computer"),
 ]
 TESTBED = """\

@@ -21,7 +21,7 @@ from orchestrator.analysis.packets import packet_cells
 from orchestrator.analysis.page_words import took
 from orchestrator.analysis.polls import polls, spread
 from orchestrator.analysis.quality import quality
-from orchestrator.analysis.rekeys import roaming_cost
+from orchestrator.analysis.rekeys import cost, rekeys, roaming_cost
 from orchestrator.analysis.virtual import controls
 from orchestrator.paths import CHECKOUT, RESULTS
 from orchestrator.spec import Level
@@ -39,6 +39,7 @@ LATENCY_TCP = "example-latency-tcp"
 SOAK = "example-soak"
 FLOWS = "example-flows"
 PEERS = "example-peers"
+REKEY = "example-rekey"
 ONE = ("vanilla", 18, 1)
 MANY = ("vanilla", 18, 18)
 INLINE = ("inline", 18, 18)
@@ -280,10 +281,32 @@ def roaming_over_not(variant: str) -> Numbers:
 def lowest_seconds() -> Numbers:
     """Return the lowest rate near a change of ports and elsewhere, in percent of the median rate, of vanilla and of
     inline; and the number of trials of each."""
-    grouped = roaming_cost(run(ROAMING)).groupby("variant")[["remains", "lowest_elsewhere"]]
-    table = grouped.median()
-    shares = [100 * table.loc[name, what] for what in table.columns for name in ("vanilla", "inline")]
-    return [*shares, *{int(n) for n in grouped.size()}]
+    costs = roaming_cost(run(ROAMING))
+    return [*_lowest(costs), *{int(n) for n in costs.groupby("variant").size()}]
+
+
+def rekey_seconds(tunnels: int) -> Numbers:
+    """Return the lowest rate near a rekey and elsewhere, in percent of the median rate, of vanilla and of inline."""
+    costs = cost(run(REKEY))
+    return _lowest(costs[costs["tunnels"] == tunnels])
+
+
+def _lowest(costs: pd.DataFrame) -> list[float]:
+    table = costs.groupby("variant")[["remains", "lowest_elsewhere"]].median()
+    return [100 * table.loc[name, what] for what in table.columns for name in ("vanilla", "inline")]
+
+
+def rekey_gbit() -> Numbers:
+    """Return the medians of vanilla and inline with one tunnel, and of both with 100."""
+    return [median_gbit(REKEY, variant, 2, tunnels) for tunnels in (1, 100) for variant in ("vanilla", "inline")]
+
+
+def rekey_times_s() -> Numbers:
+    """Return when the first and the last handshake of 100 tunnels took place, in seconds after the warm-up, in any
+    trial."""
+    found = rekeys(run(REKEY))
+    at_s = found[found["tunnels"] == 100]["at_s"]
+    return [float(at_s.min()), float(at_s.max())]
 
 
 def over_link(variant: str, delay_s: float, loss: float) -> dict[tuple[Any, ...], float]:

@@ -3,7 +3,7 @@
 
 import json
 import re
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -308,6 +308,11 @@ def test_words_are_at_the_end_of_an_axis_and_computed_bit_rates_have_three_digit
         "176 Mbit/s",
     ]
     assert captions.level_in_words("tunnel.mtu", 1428) == "1428 B"
+
+
+def test_the_first_setting_has_the_first_level_of_each_factor_in_whatever_order_the_plan_has_them() -> None:
+    found = settings(load(RESULTS / "example-peers"))
+    assert [tuple(one.values()) for one in found] == list(product(("forward", "reverse"), ("own", "shared")))
 
 
 def test_a_load_that_was_asked_for_is_its_own_limit_and_not_the_generator() -> None:

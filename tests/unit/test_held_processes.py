@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients are prepared one after the other and begin together."""
 
+import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from orchestrator.agent import processes
 from orchestrator.agent.host import AgentError
 from orchestrator.agent.processes import TrialProcesses
 from orchestrator.tools.iperf3.pairs import UNWINDER
@@ -47,6 +50,40 @@ def test_arguments_and_the_exit_status_are_the_programs_own(traffic: TrialProces
     traffic.hold("client", "two", ["sh", "-c", "exit 3"], group=True)
     traffic.release()
     assert finish(traffic) == {"one": (0, "a b||$HOME|*|'|"), "two": (3, "")}
+
+
+@pytest.fixture
+def controller() -> Iterator[int]:
+    """A controller at standard input that says nothing. Yields the end that it would write to."""
+    (reading, writing), before = os.pipe(), os.dup(0)
+    os.dup2(reading, 0)
+    yield writing
+    os.dup2(before, 0)
+    for end in (reading, writing, before):
+        os.close(end)
+
+
+@pytest.mark.usefixtures("controller")
+def test_many_processes_are_waited_for_with_few_file_descriptors(
+    traffic: TrialProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def counted(pid: int) -> int:
+        found = opened(pid)
+        most.append(len(os.listdir("/proc/self/fd")))
+        return found
+
+    opened, most = os.pidfd_open, [len(os.listdir("/proc/self/fd"))]
+    monkeypatch.setattr(processes, "WATCHED", 3)
+    monkeypatch.setattr(os, "pidfd_open", counted)
+    for number in range(20):
+        traffic.start("client", f"client-{number}", ["sleep", str(0.2 + 0.01 * number)])
+    traffic.wait(time.monotonic() + 60)
+    assert traffic.running(traffic.processes) == []
+    assert max(most) <= most[0] + 3
+    traffic.start("client", "slow", ["sleep", "60"])
+    traffic.wait(time.monotonic() + 0.1)
+    assert traffic.running(traffic.processes) == ["slow"]
+    assert traffic.stop()["slow"]["status"] is None
 
 
 def test_what_never_began_is_ended_and_the_next_trial_is_held_again(traffic: TrialProcesses) -> None:

@@ -166,7 +166,7 @@ def goodput_of(printed: dict[str, Any], **asked: Any) -> Reading:
 @pytest.mark.parametrize(("bitrate", "bound"), [("max", True), ("4 kbit/s", False)])
 def test_what_a_bit_rate_asks_for_is_not_called_bound_by_the_generator(bitrate: str, bound: bool) -> None:
     found = goodput_of(processes(), bitrate=bitrate).evidence
-    marks = judge(evidence(streams=found["streams"], baseline=found["baseline"]), Limits()).marks
+    marks = judge(evidence(**found), Limits()).marks
     assert any("generator-bound" in mark for mark in marks) is bound
 
 
@@ -286,6 +286,13 @@ def test_command_lines_take_whole_seconds_and_the_tunnels_addresses() -> None:
     (server,) = iperf3.servers("server", pairs)
     assert "--one-off" in server["arguments"]
     assert {client["preload"], server["preload"]} == {"libgcc_s.so.1"}  # loaded at its end, it may fail
+
+
+def test_a_server_waits_for_its_client_while_a_thousand_pairs_are_started() -> None:
+    # On two cores of the lab, two thousand processes take about two minutes.
+    for tunnels, seconds in ((1, "30"), (1000, "230")):
+        words = iperf3.servers("server", iperf3.pairs(tunnels, Iperf3Traffic(duration="3s")))[0]["arguments"]
+        assert words[words.index("--idle-timeout") + 1] == seconds
 
 
 OPTIONS: list[tuple[dict[str, Any], list[str]]] = [
@@ -537,7 +544,7 @@ def test_every_limit_of_a_spec_can_be_broken() -> None:
 
 
 def test_what_only_marks_leaves_an_attempt_valid() -> None:
-    verdict = judge(evidence(baseline=1.05e9, clock_skew_s=-3600.0), Limits())
+    verdict = judge(evidence(rate=1e9, baseline=1.05e9, clock_skew_s=-3600.0), Limits())
     assert verdict.broken == []
     assert ["95%" in verdict.marks[1], "-3600.00 s" in verdict.marks[0]] == [True, True]
 

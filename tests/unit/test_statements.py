@@ -28,6 +28,7 @@ from tests.unit.example_numbers import (
     NETWORK,
     ONE,
     PEERS,
+    REKEY,
     ROAMING,
     SOAK,
     VIRTUAL,
@@ -58,6 +59,9 @@ from tests.unit.example_numbers import (
     rates_kpps,
     rates_over_link,
     ratio,
+    rekey_gbit,
+    rekey_seconds,
+    rekey_times_s,
     roaming_over_not,
     round_trips_ms,
     run,
@@ -279,6 +283,29 @@ STATEMENTS = (
         "docs/examples.md",
         r"with a median round trip of ([\d.]+) ms, and of ([\d.]+) ms with vanilla and ([\d.]+) ms with threaded",
         lambda: [round_trips_ms(LATENCY_TCP, "max", "p50_ms")[place] for place in (2, 0, 1)],
+    ),
+    Statement(
+        "docs/examples.md",
+        r"(14) of (\d+) trials are ok, with n = (\d) in each cell, in (32) minutes",
+        lambda: [*trials_ok(REKEY), *minutes(REKEY)],
+    ),
+    Statement(
+        "docs/examples.md",
+        r"With one tunnel, vanilla carries ([\d.]+) Gbit/s and inline ([\d.]+) Gbit/s; with 100 tunnels, ([\d.]+) and "
+        r"([\d.]+) Gbit/s",
+        rekey_gbit,
+    ),
+    Statement("docs/examples.md", r"within two seconds, ([\d.]+) to ([\d.]+) s after the warm-up", rekey_times_s),
+    Statement(
+        "docs/examples.md",
+        r"of a rekey has (\d+) % of the trial's median rate with vanilla and (\d+) % with inline, and the lowest of "
+        r"all other seconds (\d+) % and (\d+) %\.",
+        lambda: rekey_seconds(1),
+    ),
+    Statement(
+        "docs/examples.md",
+        r"With 100 tunnels it is (\d+) % and (\d+) % near the rekeys, and (\d+) % and (\d+) % elsewhere",
+        lambda: rekey_seconds(100),
     ),
     Statement("docs/examples.md", r"(25) of (\d+) trials are ok, with n = (\d)", lambda: trials_ok(ROAMING)),
     Statement(

@@ -45,6 +45,7 @@ def further_factors(run: Run) -> Drawing:
         figure = parts.sheet(run, COLUMN_IN if len(varied) == 1 else PAGE_IN, 2.2, notes)
         grid = figure.subplots(1, len(varied), squeeze=False, sharey=True)[0]
         highest: list[pd.Series] = []
+        hollow: list[pd.DataFrame] = []
         for axes, path in zip(grid, varied, strict=True):
             keep: dict[str, Level] = {"cores": cores, "tunnels": tunnels}
             others = _others(run, path)
@@ -59,9 +60,10 @@ def further_factors(run: Run) -> Drawing:
             label = factor_of(path).label
             axes.set_xlabel(f"{label[0].upper()}{label[1:]}")
             highest += [here[quantity.of("high")], trials[quantity.column], invalid[quantity.column]]
+            hollow.append(invalid)
         grid[0].set_ylim(0, curves.upper_limit(highest, shown[quantity.of("baseline")].iloc[:0], quantity.scale))
         grid[0].set_ylabel(parts.value_label(run))
-        parts.legend(figure, parts.legend_handles(run, shown, run.invalid, False))
+        parts.legend(figure, parts.legend_handles(run, shown, pd.concat(hollow), False))
     return Drawing(NAME, title, figure, notes)
 
 

@@ -49,7 +49,7 @@ def packet_cost(run: Run) -> Drawing:
     if found[0].shared:
         notes.append("All roles share the CPUs, so the bars include the generator and the server.")
     notes.append("Processes and threads: encryption and decryption by workers, threaded polls, iperf3.")
-    notes.append(f"What limited each: {'; '.join(f'{load.key.variant}, {limit_of(load).label}' for load in found)}.")
+    notes.append(f"What limited each: {_limits(found)}.")
     notes += captions.context_notes(run)
     with mpl.rc_context(STYLE):
         figure = parts.sheet(run, COLUMN_IN, 0.75 + 0.3 * len(found), notes)
@@ -58,6 +58,14 @@ def packet_cost(run: Run) -> Drawing:
         parts.cost_axis(axes, run)
         parts.legend_above(figure, _handles(shown), 3, handlelength=1.4)
     return Drawing(NAME, TITLE, figure, notes)
+
+
+def _limits(found: Sequence[CellLoad]) -> str:
+    """Return the limits of cells, each with the variants that it limits."""
+    limited: dict[str, list[str]] = {}
+    for load in found:
+        limited.setdefault(limit_of(load).label, []).append(load.key.variant)
+    return "; ".join(f"{label} ({', '.join(variants)})" for label, variants in limited.items())
 
 
 def _draw(axes: "Axes", found: Sequence[CellLoad]) -> list[Part]:

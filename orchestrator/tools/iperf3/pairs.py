@@ -18,6 +18,8 @@ FIRST_PORT = 5201
 # At its end iperf3 cancels its threads, for which the C library loads this one then, and aborts if it cannot.
 UNWINDER = "libgcc_s.so.1"
 MOST_PAIRS = 50_000  # to one address, because each has its own port
+IDLE_S = 30  # how long a server without a client stays
+PAIRS_STARTED_PER_S = 5  # at least, on a slow host
 _HEADERS = {("tcp", 4): 40, ("tcp", 6): 60, ("udp", 4): 28, ("udp", 6): 48}  # bytes of IP and TCP or UDP
 _TIME_STAMPS = 12  # bytes in every TCP segment (RFC 7323)
 
@@ -72,8 +74,9 @@ def pairs(tunnels: int, traffic: Iperf3Traffic) -> list[Pair]:
     return found
 
 
-def servers(role: str, wanted: Iterable[Pair]) -> list[Server]:
-    """Return the agent's ``servers``, one per pair."""
+def servers(role: str, wanted: Sequence[Pair]) -> list[Server]:
+    """Return the agent's ``servers``, one per pair. Each waits for its client while all the others are started."""
+    idle_s = IDLE_S + len(wanted) // PAIRS_STARTED_PER_S
     return [
         {
             "role": role,
@@ -83,7 +86,7 @@ def servers(role: str, wanted: Iterable[Pair]) -> list[Server]:
             "preload": UNWINDER,
             "arguments": [
                 *("iperf3", "--server", "--one-off", "--json", "--bind", pair.receiver),
-                *("--port", str(pair.port), "--idle-timeout", "30"),
+                *("--port", str(pair.port), "--idle-timeout", str(idle_s)),
             ],
         }
         for pair in wanted

@@ -7,7 +7,7 @@ from orchestrator.kernel.builds import shipped_builds
 from orchestrator.kernel.releases import load_releases, release_module
 from orchestrator.progress import Silent
 
-pytestmark = [pytest.mark.lab, pytest.mark.full]
+pytestmark = [pytest.mark.lab, pytest.mark.full, pytest.mark.beside]
 
 
 @pytest.mark.parametrize("build", shipped_builds())
