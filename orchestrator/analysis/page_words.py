@@ -155,7 +155,12 @@ def traffic_in_words(meta: Mapping[str, Any]) -> str:
         return ", ".join([str(traffic["tool"]), *keys, times])
     protocol = said("protocol", str(traffic.get("protocol"))).upper().replace(" OR ", " or ")
     streams = said("streams", str(traffic.get("streams") or 1))
-    return f"{traffic.get('tool')}, {protocol}, {streams} stream{'s' * (streams != '1')} in each tunnel, {times}"
+    what = f"{streams} stream{'s' * (streams != '1')} in each tunnel"
+    if traffic.get("paths") == "ecmp":
+        pairs = said("connections", str(traffic.get("connections") or "as many as tunnels"))
+        what = f"connections: {pairs}, spread over the tunnels by multipath routes"
+        what += f", of {streams} streams each" if streams != "1" else ""
+    return f"{traffic.get('tool')}, {protocol}, {what}, {times}"
 
 
 def _levels_of_traffic(first: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> dict[str, str]:

@@ -87,11 +87,16 @@ def test_other_interfaces_can_be_taken() -> None:
     """
     vip = "ip addr add 198.51.100.1/32 dev lo"
     assert troubles({"": setup + more + vip}, "192.0.2.34 50000 198.51.100.1 22")[""]["eth1"] is None
-    assert troubles({"": setup + more})[""] == {
+    expected = {
         **dict.fromkeys(["eth1", "far1", "far2"]),
         "lo": "it is the loopback interface",
         "eth2": WAY.format("eth2"),
     }
+    found = troubles({"": setup + more})[""]
+    assert {nic: found[nic] for nic in expected} == expected
+    # Some kernels give each network namespace interfaces of its own, such as gre0.
+    kept = "the kernel keeps it in its network namespace"
+    assert all(str(found[nic]).startswith(kept) for nic in found.keys() - expected.keys()), found
 
 
 CONNECTIONS = {
@@ -305,7 +310,7 @@ PEER = """
 from orchestrator.agent.netlink import *
 key = attribute(WGPEER_PUBLIC_KEY, bytes(range(32)))
 peer = nested(0, key, attribute(WGPEER_ENDPOINT, endpoint("192.0.2.18:51820")))
-WireGuard().set("t0", attribute(WGDEVICE_PRIVATE_KEY, bytes(range(1, 33))), nested(WGDEVICE_PEERS, peer))
+WireGuardNetlink().set("t0", attribute(WGDEVICE_PRIVATE_KEY, bytes(range(1, 33))), nested(WGDEVICE_PEERS, peer))
 """
 TUNNELS = {
     **{kind: (kind, "remote 192.0.2.18", "true") for kind in ("gre", "ipip", "sit")},

@@ -61,11 +61,13 @@ def packet_cost(run: Run) -> Drawing:
 
 
 def _limits(found: Sequence[CellLoad]) -> str:
-    """Return the limits of cells, each with the variants that it limits."""
+    """Return the limits of cells, each after the variants that it limits if there are several."""
     limited: dict[str, list[str]] = {}
     for load in found:
         limited.setdefault(limit_of(load).label, []).append(load.key.variant)
-    return "; ".join(f"{label} ({', '.join(variants)})" for label, variants in limited.items())
+    if len(limited) == 1:
+        return next(iter(limited))
+    return "; ".join(f"{', '.join(variants)}: {label}" for label, variants in limited.items())
 
 
 def _draw(axes: "Axes", found: Sequence[CellLoad]) -> list[Part]:
