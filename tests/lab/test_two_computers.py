@@ -23,7 +23,6 @@ from tests.lab.wires import cables
 pytestmark = [
     pytest.mark.lab,
     pytest.mark.full,
-    pytest.mark.beside,
     pytest.mark.skipif(bool(machine.missing_packages()), reason="QEMU is not on this computer"),
 ]
 QUEUES = 2

@@ -68,6 +68,8 @@ def _has(kind: str) -> bool:
     _become_a_host()
     if kind.startswith("qdisc "):
         return not _shell(f"ip link add v0 type veth peer name v1; tc qdisc add dev v0 root {kind[6:]}").returncode
+    if kind == "tun":
+        return not _shell("ip tuntap add dev t0 mode tun").returncode
     more = {"vlan": "id 1", "macvlan": "mode bridge", "vrf": "table 9", "vxlan": "id 5 dstport 4789"}
     more |= {"geneve": "id 5 remote 192.0.2.1"} | dict.fromkeys(("gre", "ipip", "sit"), "remote 192.0.2.1")
     under = "link v0" if kind in ("vlan", "macvlan", "ipvlan") else ""

@@ -348,13 +348,14 @@ def test_what_carries_a_tunnel_of_the_way_to_its_far_end_is_a_part_of_it() -> No
 
 
 def test_where_the_far_end_of_a_tunnel_is_not_known_what_leads_to_many_addresses_is_left_alone() -> None:
-    more = {"vxlan": "id 5 dstport 4789", "wireguard": "", "gre": "remote 0.0.0.0 local 192.0.2.33", "tun": ""}
+    made = {
+        "vxlan": "ip link add t0 type vxlan id 5 dstport 4789",
+        "wireguard": "ip link add t0 type wireguard",
+        "gre": "ip link add t0 type gre remote 0.0.0.0 local 192.0.2.33",
+        "tun": "ip tuntap add dev t0 mode tun",
+    }
     setup = "; ip link set t0 up; ip addr add 203.0.113.1/24 dev t0; ip route add 10.0.0.0/8 via 192.0.2.18"
-    found = troubles(
-        {kind: f"ip link add t0 type {kind} {words}{setup}" for kind, words in more.items()},
-        OVER_A_TUNNEL,
-        {kind: [kind] for kind in more},
-    )
+    found = troubles({kind: add + setup for kind, add in made.items()}, OVER_A_TUNNEL, {kind: [kind] for kind in made})
     for nics in found.values():
         assert (nics["t0"], nics["eth1"]) == (WAY.format("t0"), WIDE.format("10.0.0.0/8", "eth1"))
 
