@@ -126,6 +126,7 @@ WHOLE = {
 }
 PMTUDISC_DO = 2
 PATIENCE_S = 15
+ANSWER_S, MOST_ANSWER_S = 0.25, 2.0  # for an answer, at first and at most: machines that are emulated take longer
 
 
 def reach(role, address, mtu):
@@ -137,17 +138,20 @@ def reach(role, address, mtu):
         echo = socket.socket(family, socket.SOCK_RAW, PROTOCOL[family])
     with echo:
         echo.setsockopt(level, discover, PMTUDISC_DO)
-        echo.settimeout(0.25)
         small_passed = False
         number = 0
+        wait_s = ANSWER_S
         while time.monotonic() < deadline:
             for size in (64, mtu - header):
                 number += 1
+                echo.settimeout(wait_s)
                 if exchanged(echo, address, size, number):
                     if size > 64:
                         return
                     small_passed = True
-                elif size == 64:
+                    continue
+                wait_s = min(2 * wait_s, MOST_ANSWER_S)
+                if size == 64:
                     break
     if small_passed:
         raise AgentError(
