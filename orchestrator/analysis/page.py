@@ -124,6 +124,7 @@ def prepare(run: Run, verdicts: Sequence["ClaimVerdict"]) -> Callable[..., str]:
         further=[factor_of(path).label for path in run.further_factors],
         described={name: page_words.described(name, (meta.get("variants") or {}).get(name)) for name in run.variants},
         traffic=page_words.traffic_in_words(meta),
+        counted_by=page_words.counted_by(meta),
         again=page_words.commands_again(meta, run.path),
         counts=run.counts(),
         took=page_words.took(meta),

@@ -163,6 +163,14 @@ def traffic_in_words(meta: Mapping[str, Any]) -> str:
     return f"{traffic.get('tool')}, {protocol}, {what}, {times}"
 
 
+def counted_by(meta: Mapping[str, Any]) -> str:
+    """Return what a run's throughput is a count of, for a sentence."""
+    trials = (trial for block in (meta.get("plan") or {}).get("blocks") or () for trial in block["trials"])
+    if any(trial["traffic"].get("counted_at") == "interfaces" for trial in trials):
+        return "What the tunnels counted where the traffic arrives"
+    return "What the receivers counted"
+
+
 def _levels_of_traffic(first: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Return the levels of the traffic's keys that are factors in the trials of a run, by path, such as: 1 or 8."""
     paths = [path for path in first["levels"] if path.startswith("traffic.")]

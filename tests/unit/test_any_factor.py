@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 
 from orchestrator.analysis import figures
 from orchestrator.analysis.dataset import load
-from orchestrator.analysis.page_words import traffic_in_words
+from orchestrator.analysis.page_words import counted_by, traffic_in_words
 from orchestrator.measure import layout
 from orchestrator.paths import RESULTS
 from orchestrator.plan import Plan, lab_capabilities, make_plan
@@ -236,6 +236,8 @@ def test_tables_figures_and_the_page_have_times_and_addresses_as_factors(tmp_pat
     assert [label.get_text() for label in drawing.figure.axes[0].get_xticklabels()] == ["2 s", "4 s"]
     assert traffic_in_words(run.meta) == "iperf3, TCP, 1 stream in each tunnel, 2 s or 4 s after 1 s of warm-up"
     spread = "connections: 8 or 128, spread over the tunnels by multipath routes"
+    assert counted_by(run.meta) == "What the receivers counted"
+    assert counted_by(load(RESULTS / "example-peers").meta) == "What the tunnels counted where the traffic arrives"
     assert traffic_in_words(load(RESULTS / "example-flows").meta) == f"iperf3, TCP, {spread}, 4 s after 1 s of warm-up"
 
 
