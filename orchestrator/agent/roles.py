@@ -145,14 +145,12 @@ def reach(role, address, mtu):
             for size in (64, mtu - header):
                 number += 1
                 echo.settimeout(wait_s)
-                if exchanged(echo, address, size, number):
-                    if size > 64:
-                        return
-                    small_passed = True
-                    continue
-                wait_s = min(2 * wait_s, MOST_ANSWER_S)
-                if size == 64:
+                if not exchanged(echo, address, size, number):
+                    wait_s = min(2 * wait_s, MOST_ANSWER_S)
                     break
+                small_passed = True
+            else:
+                return
     if small_passed:
         raise AgentError(
             "%s reaches %s with small packets, and not with those of %d bytes: raise the MTU along the path."

@@ -5,7 +5,7 @@ import functools
 import math
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,7 +130,7 @@ def _built(variant: Mapping[str, Any]) -> str:
 
 def traffic_in_words(meta: Mapping[str, Any]) -> str:
     """Return the traffic of a run's trials, in words. Levels of factors are joined by "or"."""
-    trials = (trial for block in (meta.get("plan") or {}).get("blocks") or () for trial in block["trials"])
+    trials = _planned(meta)
     first = next(trials, None)
     if first is None:
         return "not recorded"
@@ -164,11 +164,14 @@ def traffic_in_words(meta: Mapping[str, Any]) -> str:
 
 
 def counted_by(meta: Mapping[str, Any]) -> str:
-    """Return what a run's throughput is a count of, for a sentence."""
-    trials = (trial for block in (meta.get("plan") or {}).get("blocks") or () for trial in block["trials"])
-    if any(trial["traffic"].get("counted_at") == "interfaces" for trial in trials):
+    """Return what a run's throughput is, as the beginning of a sentence."""
+    if any(trial["traffic"].get("counted_at") == "interfaces" for trial in _planned(meta)):
         return "What the tunnels counted where the traffic arrives"
     return "What the receivers counted"
+
+
+def _planned(meta: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    return (trial for block in (meta.get("plan") or {}).get("blocks") or () for trial in block["trials"])
 
 
 def _levels_of_traffic(first: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> dict[str, str]:

@@ -26,7 +26,7 @@ def settings(run: Run) -> list[dict[str, Level]]:
     rows = run.planned[run.levels].drop_duplicates().to_dict("records")
     found = {tuple(cell.more.items()): cell.more for cell in map(Cell.of, rows)}
     listed: Mapping[str, Any] = (run.meta.get("spec") or {}).get("factors") or {}
-    places = {path: {level: place for place, level in enumerate(listed.get(path) or ())} for path in listed}
+    places = {path: {level: place for place, level in enumerate(levels or ())} for path, levels in listed.items()}
 
     def in_spec(setting: Mapping[str, Level]) -> list[float]:
         return [places[path].get(setting[path], math.inf) for path in places if path in setting]

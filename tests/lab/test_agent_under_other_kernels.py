@@ -11,7 +11,6 @@ import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Protocol
 
 import pytest
 
@@ -38,17 +37,14 @@ def in_namespaces(module: ModuleType) -> Iterator[Callable[[], None]]:
 TESTS = [*in_namespaces(test_agent_way), *in_namespaces(test_agent_nics), *in_namespaces(test_agent_shaping)]
 
 
-class CarryOut(Protocol):
-    """Runs a script on the machine, with what it reads from its standard input, and returns what it printed."""
-
-    def __call__(self, script: str, cases: str) -> str: ...
-
-
 @dataclass(frozen=True)
 class Other:
-    """A machine with another kernel, the kinds of interfaces which that lacks, and the tests of what else it lacks."""
+    """A machine with another kernel, the kinds of interfaces which that lacks, and the tests of what else it lacks.
 
-    carry_out: CarryOut
+    ``carry_out`` runs a script there, with its standard input, and returns what it printed.
+    """
+
+    carry_out: Callable[[str, str], str]
     without: frozenset[str] = frozenset()
     left_out: frozenset[str] = frozenset()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the agent finds out whether a role reaches its neighbours."""
+"""The agent's check that a role reaches the other ends of its links."""
 
 from contextlib import nullcontext
 from typing import Any
