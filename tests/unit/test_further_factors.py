@@ -312,7 +312,7 @@ def test_words_are_at_the_end_of_an_axis_and_computed_bit_rates_have_three_digit
 
 def test_the_first_setting_has_the_first_level_of_each_factor_in_whatever_order_the_plan_has_them() -> None:
     found = settings(load(RESULTS / "example-peers"))
-    assert [tuple(one.values()) for one in found] == list(product(("forward", "reverse"), ("own", "shared")))
+    assert [tuple(one.values()) for one in found] == list(product(("forward", "reverse"), ("shared", "own")))
 
 
 def test_a_load_that_was_asked_for_is_its_own_limit_and_not_the_generator() -> None:
