@@ -26,7 +26,7 @@ from tests.lab.standing import StandingHosts, standing_hosts
 from tests.lab.support import all_ok_once, last_object, orch, runs_in
 from tests.lab.test_guests_as_hosts import ONE, SPEC
 
-pytestmark = [pytest.mark.lab, pytest.mark.full]
+pytestmark = [pytest.mark.lab, pytest.mark.full, pytest.mark.beside]
 BUILDING = ONE.replace("server]}", "server], modules: build}")
 
 

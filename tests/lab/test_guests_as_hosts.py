@@ -9,7 +9,7 @@ import pytest
 from tests.lab.standing import standing_hosts
 from tests.lab.support import all_ok_once, last_object, orch, runs_in
 
-pytestmark = [pytest.mark.lab, pytest.mark.full]
+pytestmark = [pytest.mark.lab, pytest.mark.full, pytest.mark.beside]
 
 SPEC = """\
 experiment: guests

@@ -21,7 +21,7 @@ from orchestrator.testbed.qemu.disk import BOOT_TIMEOUT_S
 from orchestrator.testbed.qemu.provider import GuestMachines
 from orchestrator.testbed.qemu.schema import QemuTestbed
 from tests.lab.kernel.machine import GUEST, KernelMachine, two_cores
-from tests.lab.kernel.test_netns import WG
+from tests.lab.kernel.test_netns import IPERF3, WG
 from tests.lab.support import lab_processes, last_object, orch, wait_until
 
 pytestmark = [
@@ -104,6 +104,7 @@ def complaints(guest: KernelMachine) -> list[str]:
     return re.findall(r".*(?:WARNING|BUG:|Oops|general protection).*", guest.run("dmesg"))
 
 
+@pytest.mark.beside
 @pytest.mark.parametrize("variant", ["vanilla", "inline", "batched"])
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_wireguard_s_own_test_passes(kernel: str, variant: str) -> None:
@@ -113,13 +114,15 @@ def test_wireguard_s_own_test_passes(kernel: str, variant: str) -> None:
         guest.run("dmesg --console-level info")
         guest.put({"netns.sh": guest.selftests / "netns.sh"}, "/run/own")
         wrapper = WG.replace("THREADED", str(int(wanted.threaded)))
-        guest.run("cat >/run/own/wg && chmod +x /run/own/wg", data=wrapper.encode())
+        for name, script in {"wg": wrapper, "iperf3": IPERF3}.items():
+            guest.run(f"cat >/run/own/{name} && chmod +x /run/own/{name}", data=script.encode())
         guest.run("ln -s $(command -v iptables-legacy) /run/own/iptables")
         said = guest.run("cd /run/own && PATH=/run/own:$PATH timeout -k 5 1500 bash ./netns.sh 2>&1", timeout_s=1520)
         assert complaints(guest) == []
     assert len(re.findall(r"\[\+\]", said)) > 250  # it says each step
 
 
+@pytest.mark.beside
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_the_paths_of_our_module_do_there_what_they_do_in_the_lab(kernel: str) -> None:
     """As test_paths.py and test_inline.py, with fewer packets: an emulated processor is slow."""
@@ -146,6 +149,7 @@ def test_the_paths_of_our_module_do_there_what_they_do_in_the_lab(kernel: str) -
         assert complaints(guest) == []
 
 
+@pytest.mark.beside
 def test_a_guest_that_panics_is_told_from_one_that_is_slow() -> None:
     with one_guest("trixie-6.12") as guest:
         cards = guest.run("ls -d /sys/class/net/nic1/queues/tx-*").split()

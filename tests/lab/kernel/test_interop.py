@@ -104,6 +104,7 @@ def test_traffic_passes_both_ways_and_in_order(
 
 
 @pytest.mark.full
+@pytest.mark.beside
 @pytest.mark.parametrize("initiator", [0, 1], ids=["ours", "theirs"])
 @pytest.mark.parametrize("other", OTHERS)
 @pytest.mark.parametrize("transmit", TRANSMIT)
