@@ -85,6 +85,7 @@ def _foretell(claim: "Claim", path: Path, tier: str | None, overrides: Sequence[
     from orchestrator.cli.spec import duration
     from orchestrator.plan import estimate, make_plan
     from orchestrator.spec import load_experiment, members_of
+    from orchestrator.spec.claims import NO_TESTBED
     from orchestrator.testbed.choice import choose_testbed
     from orchestrator.testbed.pool import look, pool_capabilities
 
@@ -102,7 +103,7 @@ def _foretell(claim: "Claim", path: Path, tier: str | None, overrides: Sequence[
     print(f"orch: Possible verdict: {' or '.join(found.verdicts)}.", file=sys.stderr)
     for reason in found.against:
         print(f"orch:   {reason}.", file=sys.stderr)
-    if not found.testable and able.slots is None:
+    if not found.testable and able.slots is None and claim.virtual_testbed != NO_TESTBED:
         command = _VIRTUALLY.format(claim=claim.claim, testbed=claim.virtual_testbed)
         print(f"orch: In virtual time a verdict is possible here: `{command}`.", file=sys.stderr)
     return found.testable

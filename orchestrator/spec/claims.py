@@ -21,6 +21,7 @@ from orchestrator.spec.problems import SpecError
 from orchestrator.spec.validation import build
 from orchestrator.spec.varied import Varied, with_paths
 
+NO_TESTBED = "none"
 MANY = "many"  # tunnels: as many as the claim's scope defines
 ClaimId = Annotated[str, Field(pattern=r"^C[1-9][0-9]?$")]
 Text = Annotated[str, Field(min_length=1)]
@@ -197,7 +198,8 @@ class Claim(Strict):
     source: Citation
     experiment: Name
     virtual_testbed: Annotated[
-        Name, Field(description="The testbed in virtual time that has its cells on a computer with few cores.")
+        Name,
+        Field(description="The testbed in virtual time that has its cells on a computer with few cores; or none."),
     ] = "virtual-lab"
     figure: Annotated[str, Field(pattern=r"^F[1-9]$")] | None = None
     scope: Scope

@@ -256,6 +256,12 @@ def peers_gbit(variant: str, direction: str, tunnels: int) -> Numbers:
     return [statistics.median(values(PEERS, variant, 2, tunnels, one).values()) / 1e9 for one in levels]
 
 
+def peers_over_vanilla(variant: str) -> float:
+    """Return the median ratio of a variant to vanilla, with 100 peers that send to a shared device."""
+    levels = {"traffic.direction": "forward", "tunnel.device": "shared"}
+    return paired(*(values(PEERS, one, 2, 100, levels) for one in (variant, "vanilla")))[0]
+
+
 def peers_polls() -> Numbers:
     """Return the share of polls that delivered nothing, in percent, and packets per poll, of vanilla, threaded and
     workqueue with 100 peers on a shared device that receives."""

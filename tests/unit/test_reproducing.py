@@ -230,6 +230,11 @@ def test_the_command_for_virtual_time_can_lead_to_a_verdict(claim: str, capsys: 
     assert run_command([*told[1:], "--dry-run"]) == 0
 
 
+def test_no_command_is_told_where_no_testbed_in_virtual_time_has_the_cells(capsys: Output) -> None:
+    assert run_command(["reproduce", "C8", "--dry-run"]) == 4
+    assert "virtual time" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("claim", "overrides", "lacks"),
     [

@@ -53,6 +53,7 @@ from tests.unit.example_numbers import (
     over_minutes,
     packet_costs,
     peers_gbit,
+    peers_over_vanilla,
     peers_polls,
     poll_numbers,
     published,
@@ -353,6 +354,12 @@ STATEMENTS = (
         "docs/examples.md",
         r"With 10 peers .*? vanilla carries ([\d.]+) Gbit/s on a shared one and ([\d.]+) Gbit/s with a device each",
         lambda: peers_gbit("vanilla", "forward", 10),
+    ),
+    Statement(
+        "docs/examples.md",
+        r"threaded carries ([\d.]+) times as much as vanilla, and workqueue ([\d.]+) times\. Published are (\d) "
+        r"and ([\d.]+) times with",
+        lambda: [*map(peers_over_vanilla, ("threaded", "workqueue")), *published("C8"), *published("C8", 1)],
     ),
     Statement(
         "docs/examples.md",

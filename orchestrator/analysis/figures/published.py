@@ -134,12 +134,19 @@ def _row_names(measured: Sequence[tuple[ClaimVerdict, ClaimEvidence]]) -> list[s
     names = []
     before = ""
     for verdict, evidence in measured:
-        above, below = (f"{c.split(', ')[0]}, {c.split(', ')[-1]}" for c in (evidence.of, evidence.to))
+        above, below = _told_apart(evidence.of, evidence.to)
         said = verdict.verdict.removesuffix(" in virtual time")  # the figure's head says so for all
         head = f"{verdict.claim}: {said}\n" if verdict.claim != before else ""
         names.append(f"{head}{above}\nover {below}")
         before = verdict.claim
     return names
+
+
+def _told_apart(of: str, to: str) -> list[str]:
+    """Return two cells by their variants and the levels in which they differ, or their tunnels if in none."""
+    both = [cell.split(", ") for cell in (of, to)]  # variant, cores, tunnels, further levels
+    shown = [i for i, (one, other) in enumerate(zip(*both, strict=False)) if i >= 2 and one != other] or [2]
+    return [", ".join([cell[0], *(cell[i] for i in shown)]) for cell in both]
 
 
 def _end(one: _Published) -> float:
