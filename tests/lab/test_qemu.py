@@ -62,7 +62,7 @@ def test_two_guests_carry_every_variant(name: str, tmp_path: Path) -> None:
 @pytest.mark.beside
 def test_a_guest_that_panics_is_told_from_one_that_is_slow() -> None:
     with one_guest("trixie-6.12") as guest:
-        cards = guest.run("ls -d /sys/class/net/nic1/queues/tx-*").split()
+        cards = guest.run("ls -d /sys/class/net/nic0/queues/tx-*").split()
         assert len(cards) == two_cores()
         assert machine.run_state(guest.lab, guest.name) == "running"
         guest.run("nohup sh -c 'sleep 1; echo c >/proc/sysrq-trigger' >/dev/null 2>&1 </dev/null &")
@@ -78,7 +78,7 @@ def test_a_standing_lab_of_guests(monkeypatch: pytest.MonkeyPatch) -> None:
             done = orch("lab", "up", "guests")
             assert done.returncode == 0, done.stderr
             status = orch("lab", "status").stdout
-            assert "testbed guests, 1 virtual CPU a machine" in status
+            assert "testbed guests, 1 virtual CPU per machine" in status
             assert "guest2: running" in status
             assert "Debian" in orch("lab", "shell", "guest2", "--", "uname", "-v").stdout
         finally:
