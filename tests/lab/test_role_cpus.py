@@ -9,6 +9,7 @@ import pytest
 from orchestrator import store
 from orchestrator.analysis.dataset import load
 from orchestrator.analysis.polls import OTHERS, polls
+from orchestrator.spec import GATEWAYS, ROLES
 from tests.lab.support import all_ok_once, orch, runs_in
 
 pytestmark = pytest.mark.lab
@@ -31,7 +32,6 @@ links: LINKS
 hosts:
   - {name: lab1, roles: [client, gateway-a, gateway-b, server], memory: 2 GiB}
 """
-GATEWAYS = ("gateway-a", "gateway-b")
 
 
 @pytest.mark.full
@@ -48,13 +48,13 @@ def test_a_gateway_works_on_its_own_cpus(tmp_path: Path, links: str) -> None:
     assert (described["role_cpus"], described["links"]) == ("own", links)
     prepared = next(line for line in (run / "journal.jsonl").read_text().splitlines() if '"prepared"' in line)
     facts = json.loads(prepared)["hosts"]["lab1"]
-    assert facts["cpus_online"] == 6
+    assert facts["cpus_online"] == 8
     assert facts["control"]["cpus"] == 2
     for attempt in store.read_attempts(run):
         if attempt["status"] != "ok":
             continue
         rows = attempt["probes"]["per_cpu"]
-        assert [row["role"] for row in rows] == ["client", *["gateway-a"] * 2, *["gateway-b"] * 2, "server"]
+        assert [row["role"] for row in rows] == [role for role in ROLES for _ in range(2)]
         for role in GATEWAYS:  # iperf3, the agent and all other programs are elsewhere
             assert sum(row["user_s"] for row in rows if row["role"] == role) < 0.1, attempt["levels"]
             busy = [row["system_s"] + row["softirq_s"] + row["irq_s"] for row in rows if row["role"] == role]
