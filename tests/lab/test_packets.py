@@ -74,15 +74,16 @@ def attempt(testbed: OpenUmlTestbed, variant: str) -> Iterator[Attempt]:
         traffic=PktgenTraffic(tool="pktgen", rate="1 kpps", flows=FLOWS, duration="1s"),
         topology=layout.SITE_TO_SITE,
     )
-    if variant != NO_VARIANT:
-        system_of(load_variants()[variant]).load(testbed, load_variants()[variant])
-        make_tunnels(testbed, NET, TUNNELS, load_variants()[variant])
+    wanted = load_variants().get(variant)
+    if wanted is not None:
+        system_of(wanted).load(testbed, wanted)
+        make_tunnels(testbed, NET, TUNNELS, wanted)
     else:
         agent = testbed.agents["lab1"]
         gateways = ("gateway-a", "gateway-b")
         agent.request(RoutesRequest({r: requests.plain_routes(NET, r, TUNNELS) for r in gateways}))
     shake_hands(testbed, layout.SITE_TO_SITE, TUNNELS, 128)
-    made = Attempt(testbed, trial, Conditions(), Outcome(), Phases(), lambda: None)
+    made = Attempt(testbed, trial, Conditions(), Outcome(), Phases(), lambda: None, variant=wanted)
     try:
         yield made
     finally:
