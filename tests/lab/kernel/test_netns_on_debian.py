@@ -8,7 +8,7 @@ import pytest
 from orchestrator.kernel.variants import load_variants
 from orchestrator.testbed.qemu.machine import missing_packages
 from tests.lab.kernel.debian import KERNELS, complaints, one_guest
-from tests.lab.kernel.test_netns import IPERF3, WG
+from tests.lab.kernel.test_netns import netns
 
 pytestmark = [
     pytest.mark.lab,
@@ -21,15 +21,8 @@ pytestmark = [
 @pytest.mark.parametrize("variant", ["vanilla", "inline", "batched"])
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_wireguard_s_own_test_passes(kernel: str, variant: str) -> None:
-    wanted = load_variants()[variant]
     with one_guest(kernel) as guest:
-        guest.load(wanted.build, wanted.settings.get("transmit", ""), wanted.settings.get("receive", ""))
         guest.run("dmesg --console-level info")
-        guest.put({"netns.sh": guest.selftests / "netns.sh"}, "/run/own")
-        wrapper = WG.replace("THREADED", str(int(wanted.threaded)))
-        for name, script in {"wg": wrapper, "iperf3": IPERF3}.items():
-            guest.run(f"cat >/run/own/{name} && chmod +x /run/own/{name}", data=script.encode())
-        guest.run("ln -s $(command -v iptables-legacy) /run/own/iptables")
-        said = guest.run("cd /run/own && PATH=/run/own:$PATH timeout -k 5 1500 bash ./netns.sh 2>&1", timeout_s=1520)
+        said = netns(guest, load_variants()[variant], 1500, short=True)
         assert complaints(guest) == []
     assert len(re.findall(r"\[\+\]", said)) > 250  # it says each step
