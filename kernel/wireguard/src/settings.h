@@ -16,6 +16,7 @@
 struct cpumask;
 struct net_device;
 struct wg_device;
+struct wg_lists;
 
 enum wg_path {
 	WG_PATH_QUEUED,	/* upstream's: a ring, a worker on any CPU, a serial stage */
@@ -30,6 +31,7 @@ struct wg_settings {
 	enum wg_path transmit, receive;
 	u64 stolen; /* packets that polls took from workers; under the ring's lock */
 	struct cpumask __rcu *cpus; /* of the queued path; NULL: upstream's choice */
+	struct wg_lists *lists; /* while they are received whole */
 };
 
 /* Sample the module's parameters for a new device, before it is registered. */

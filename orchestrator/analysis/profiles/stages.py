@@ -25,10 +25,11 @@ _FUNCTIONS = {
         scheduler_tick sched_balance_softirq sched_balance_rq load_balance cpu_startup_entry do_idle
         cpuidle_idle_call default_idle_call cpuidle_enter cpuidle_enter_state arch_cpu_idle um_idle_sleep
         os_idle_sleep""",
-    ENCRYPT: """encrypt_packet wg_packet_encrypt_worker chacha20poly1305_encrypt chacha20poly1305_encrypt_sg_inplace
-        crypto_aead_encrypt esp_output esp6_output esp_output_tail esp6_output_tail""",
-    DECRYPT: """decrypt_packet wg_packet_decrypt_worker chacha20poly1305_decrypt chacha20poly1305_decrypt_sg_inplace
-        crypto_aead_decrypt esp_input esp6_input""",
+    ENCRYPT: """encrypt_packet encrypt_linear wg_aead_encrypt wg_packet_encrypt_worker chacha20poly1305_encrypt
+        chacha20poly1305_encrypt_sg_inplace crypto_aead_encrypt esp_output esp6_output esp_output_tail
+        esp6_output_tail""",
+    DECRYPT: """decrypt_packet decrypt_any decrypt_linear wg_aead_decrypt wg_packet_decrypt_worker
+        chacha20poly1305_decrypt chacha20poly1305_decrypt_sg_inplace crypto_aead_decrypt esp_input esp6_input""",
     TRANSMIT: """wg_packet_tx_worker wg_packet_create_data_done wg_packet_send_inline send_list_inline
         send_chunk_inline send_staged_inline wg_socket_send_skb_to_peer wg_socket_send_list_to_peer xfrm_output
         xfrm_output_resume xfrm_output2""",

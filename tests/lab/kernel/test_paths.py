@@ -24,6 +24,8 @@ PAIRS = [*itertools.product(OWN, repeat=2), (BATCHED, BATCHED), (BATCHED, ("queu
 PAIRS += [(path, path) for path in RECEIVE]
 # Of a tunnel's four settings, any three meet in every way that they can in the half whose inline ones are even.
 SHORT = [pair for pair in PAIRS if pair not in itertools.product(OWN, repeat=2) or str(pair).count("inline") % 2 == 0]
+SEGMENTS = list(itertools.product(("inline", "batched"), ("queued", "inline", "batched")))  # sender and receiver
+SHORT_SEGMENTS = [BATCHED, ("batched", "queued")]
 THREADED = [(path, threaded) for threaded in (0, 1) for path in PATHS]
 
 
@@ -100,6 +102,29 @@ def test_every_pair_of_paths_carries_traffic_in_order(
     assert found["sent"] > 50
     assert (found["out_of_order"], found["twice"]) == (0, 0)
     assert found["lost"] < 0.2 * found["sent"]
+
+
+@pytest.mark.parametrize(("transmit", "receive"), short_and_full(SHORT_SEGMENTS, SEGMENTS))
+def test_the_segments_of_a_tcp_sender_are_those_that_it_would_send(
+    guest: KernelMachine, transmit: str, receive: str
+) -> None:
+    """Their checksums too, which no receiver of a tunnel looks at."""
+    for found in guest.program("segments", transmit, receive, 3_000_001).values():
+        assert (found["wrong"], found["missing"], found["same"]) == ([], 0, True)
+        assert found["largest"] > 1300
+        assert found["pushed"] < 0.5 * found["segments"]
+        assert 1 <= found["finished"] < 5
+        assert found["again"] < 0.2 * found["segments"]
+        if (transmit, receive) == BATCHED:  # what was sent as one packet is received as one
+            assert found["datagrams"] < 0.3 * found["segments"]
+        else:
+            assert found["datagrams"] >= found["segments"]
+
+
+def test_full_packets_are_encrypted_by_avx_512_where_there_is_one(guest: KernelMachine) -> None:
+    (flags,) = {line for line in guest.run("cat /proc/cpuinfo").splitlines() if line.startswith("flags")}
+    has_it = {"avx512f", "avx512bw", "avx512vl", "avx512ifma", "avx512_vbmi2", "bmi2"} <= set(flags.split())
+    assert ("encrypt full packets with AVX-512" in guest.run("dmesg")) == has_it
 
 
 @pytest.mark.skipif(two_cores() < 2, reason="takes two CPUs")
