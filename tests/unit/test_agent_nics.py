@@ -189,6 +189,7 @@ def test_what_the_cable_does_is_no_part_of_a_route() -> None:
         BEGIN,
         """
         ip addr add 192.0.2.1/24 dev eth1; ip route add 10.1.0.0/16 via 192.0.2.2; ip addr add 2001:db8:1::1/64 dev eth1
+        while ip -6 addr show dev eth1 | grep -q tentative; do sleep 0.02; done
         ip -6 route add 2001:db8:a::/48 via fe80::1 dev eth1 src 2001:db8:1::1
         ip -6 route add 2001:db8:b::/48 via 2001:db8:1::9; sysctl -qw net.ipv6.conf.eth1.accept_dad=1
         """,
