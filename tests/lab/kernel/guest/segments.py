@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a tunnel makes of the large packets of a TCP sender: each segment as it arrives, headers and all.
+"""The segments of a TCP sender as they arrive through a tunnel: their headers, checksums and data.
 
 The receiver of a tunnel trusts the checksums inside, since messages are authenticated; so they are verified here.
 Arguments: TRANSMIT RECEIVE BYTES, how many bytes are sent over IPv4 and over IPv6. Prints for each of both {"segments":
@@ -67,7 +67,7 @@ def parse(packet):
 
 
 def datagrams():
-    """How many datagrams UDP has received at b, over both families."""
+    """The number of datagrams that UDP has received in namespace b, over IPv4 and IPv6."""
     with tunnel.inside("b"), open("/proc/thread-self/net/snmp") as ipv4, open("/proc/thread-self/net/snmp6") as ipv6:
         names, values = (line.split() for line in ipv4 if line.startswith("Udp:"))
         (of_ipv6,) = (line.split()[1] for line in ipv6 if line.startswith("Udp6InDatagrams"))
