@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.requirement import Observation
 
 FILE = Path(__file__).with_name("system-packages.txt")
-USES = ("environment", "run", "build", "test")
+USES = ("environment", "run", "build", "test", "full")
 _OF_THE_LAB = ("run", "build")
 
 

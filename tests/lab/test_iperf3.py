@@ -146,22 +146,27 @@ def test_a_congestion_control_that_the_kernel_does_not_have_is_a_sentence(testbe
     assert "client has no congestion control vegas; it has reno" in outcome.reasons[0]
 
 
-MATRIX = list(
-    itertools.product(
-        (layout.SITE_TO_SITE, layout.GATEWAY_TO_GATEWAY),
-        ("vanilla", NO_VARIANT),
-        ("tcp", "udp"),
-        (4, 6),
-        ("forward", "reverse", "both"),
-        ("subnets", "ecmp"),
-    )
+TWO_EACH: tuple[tuple[Any, Any], ...] = (
+    (layout.SITE_TO_SITE, layout.GATEWAY_TO_GATEWAY),
+    ("vanilla", NO_VARIANT),
+    ("tcp", "udp"),
+    (4, 6),
+    ("subnets", "ecmp"),
 )
+# Half of all combinations: an even number of second values. Any four of the five options have all theirs, each with
+# every direction.
+HALF = [
+    tuple(pair[second] for pair, second in zip(TWO_EACH, chosen, strict=True))
+    for chosen in itertools.product((0, 1), repeat=len(TWO_EACH))
+    if sum(chosen) % 2 == 0
+]
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("topology", "variant", "protocol", "version", "direction", "paths"), MATRIX)
-def test_each_combination_of_protocol_version_direction_and_paths(
-    testbed: OpenUmlTestbed, topology: str, variant: str, protocol: str, version: int, direction: str, paths: str
+@pytest.mark.parametrize("direction", ["forward", "reverse", "both"])
+@pytest.mark.parametrize(("topology", "variant", "protocol", "version", "paths"), HALF)
+def test_combinations_of_protocol_version_direction_and_paths(
+    testbed: OpenUmlTestbed, topology: str, variant: str, protocol: str, version: int, paths: str, direction: str
 ) -> None:
     traffic = {"protocol": protocol, "ip_version": version, "direction": direction, "paths": paths, "streams": 16}
     if protocol == "udp":

@@ -354,6 +354,14 @@ def test_without_what_only_tests_need_the_tests_run_but_in_ci(computer: Computer
     assert computer.run("run", CI="true").stdout == "<run>"
 
 
+def test_what_only_the_full_tests_need_is_installed_for_them_alone(computer: Computer) -> None:
+    (computer.checkout / PACKAGES).write_text("gamma gamma test\ndelta delta full\n")
+    computer.program("gamma", "#!/bin/sh\n")
+    for arguments, installed in ((("test",), False), (("run", "--full"), False), (("test", "--full"), True)):
+        computer.run(*arguments, CI="true")
+        assert any("delta" in call for call in computer.calls("apt-get")) == installed
+
+
 def test_what_only_a_build_needs_is_not_asked_for_where_a_lab_came_ready_made(computer: Computer) -> None:
     for product in ("lab-kernel", "lab-disk"):  # an archive has no more
         folder = computer.root / "home" / ".cache" / "orch" / product / "0123"

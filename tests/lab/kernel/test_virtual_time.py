@@ -9,7 +9,7 @@ from tests.lab.kernel.machine import KernelMachine, machine
 
 pytestmark = pytest.mark.lab
 
-BOOTS = int(os.environ.get("ORCH_BOOTS", "200"))
+BOOTS = int(os.environ.get("ORCH_BOOTS", "20"))
 
 
 def counters(guest: KernelMachine) -> dict[str, int]:
@@ -36,6 +36,7 @@ def test_clocks_charge_what_is_used() -> None:
 
 
 @pytest.mark.full
+@pytest.mark.beside
 @pytest.mark.parametrize("cores", [2, 8, 32])
 def test_it_boots_and_carries_traffic_each_time(cores: int) -> None:
     """ORCH_BOOTS machines are booted, and each carries traffic once."""
