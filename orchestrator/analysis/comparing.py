@@ -201,19 +201,21 @@ def _could_tell(a: "Samples", b: "Samples") -> Detectable | None:
 def _goal(a: Run, b: Run) -> str:
     """Return which packet rate is compared; empty for other quantities. Raises UserError if the runs measured different
     ones."""
-    if a.counts_packets != b.counts_packets:
-        raise UserError("One run has the throughput of TCP and the other packet rates. These cannot be compared.")
-    if not a.counts_packets:
-        one, other = a.quantity, b.quantity
-        if (one.column, one.unit, one.higher) != (other.column, other.unit, other.higher) or (
-            one.label != other.label and not one.is_throughput
-        ):
-            raise UserError(f"One run has {one.axis} and the other {other.axis}. These cannot be compared.")
-        return ""
-    shared = [goal for goal in goals(a) if goal in goals(b)]
-    if not shared:
-        raise UserError("One run searched for the highest packet rate and the other did not. These cannot be compared.")
+    shared = [goal for goal in _goals(a) if goal in _goals(b)]
+    one, other = a.quantity, b.quantity
+    alike = (one.column, one.unit, one.higher) == (other.column, other.unit, other.higher)
+    if not shared or not (alike and (one.label == other.label or one.is_throughput)):
+        raise UserError(f"{a.path} has {_measured(a)}, and {b.path} has {_measured(b)}. These cannot be compared.")
     return shared[0]
+
+
+def _goals(run: Run) -> list[str]:
+    return goals(run) if run.counts_packets else [""]
+
+
+def _measured(run: Run) -> str:
+    names = {"": "throughput" if run.quantity.is_throughput else run.quantity.axis, "received": "received packet rates"}
+    return " and ".join(names.get(goal, goal.upper()) for goal in _goals(run))
 
 
 def _values(run: Run, goal: str) -> dict[Cell, dict[tuple[Any, ...], float]]:
