@@ -67,9 +67,9 @@ IN_REAL_TIME = {
 _SEARCH = "search: {method: binary, goals: [pdr], width: 5%, max_rate: RATE, time_limit: 60s}"
 # name: (further factors, what the generator is told, the label of each cell)
 OF_PACKETS = {
-    "a rate that was given": ("", "rate: 2 kpps", "offered rate"),
-    "a search with a low highest load": ("", _SEARCH.replace("RATE", "1 kpps"), "offered rate"),
-    "a shaped link": (", links.wan.rate: [4 Mbit/s]", _SEARCH.replace("RATE", "3 kpps"), "link"),
+    "a rate that was given": ("", "rate: 20 kpps", "offered rate"),
+    "a search with a low highest load": ("", _SEARCH.replace("RATE", "10 kpps"), "offered rate"),
+    "a shaped link": (", links.wan.rate: [40 Mbit/s]", _SEARCH.replace("RATE", "30 kpps"), "link"),
 }
 
 
@@ -111,7 +111,7 @@ def test_the_limit_of_a_packet_rate_that_was_made_is_named_and_each_cell_has_a_p
     assert {one.key for one in run.profiles} == {one.key for one in run.loads}
     for one in run.profiles:
         assert one.packet_bytes == 512
-        assert "forwarding" in stages_of(one)  # others take few samples at such rates
+        assert "forwarding" in stages_of(one)  # others may have no sample at such rates
 
 
 def test_one_cpu_and_one_tunnel_are_named_and_never_another_role_with_certainty(tmp_path: Path) -> None:
@@ -127,6 +127,7 @@ def test_one_cpu_and_one_tunnel_are_named_and_never_another_role_with_certainty(
             assert row["where"] or row["how_sure"] != SURELY, row
         elif variant != "pinned":  # a tunnel for each of four CPUs: nothing is serial
             assert row["what"] != "serial stage", row
-    assert table.loc[("inline", 4, 1), "limit"] == "serial stage on gateway-a"
+    # Where the other gateway is nearly as busy, not with certainty.
+    assert table.loc[("inline", 4, 1), "limit"].removeprefix("probably ") == "serial stage on gateway-a"
     explained = orch("explain", run, "inline,cores=4,tunnels=1", "--against", "vanilla,cores=4,tunnels=1")
     assert "gateway-a in processes and threads: 0 against" in explained.stdout
