@@ -201,7 +201,8 @@ def _could_tell(a: "Samples", b: "Samples") -> Detectable | None:
 def _goal(a: Run, b: Run) -> str:
     """Return which packet rate is compared; empty for other quantities. Raises UserError if the runs measured different
     ones."""
-    shared = [goal for goal in _goals(a) if goal in _goals(b)]
+    goals_of_b = _goals(b)
+    shared = [goal for goal in _goals(a) if goal in goals_of_b]
     one, other = a.quantity, b.quantity
     alike = (one.column, one.unit, one.higher) == (other.column, other.unit, other.higher)
     if not shared or not (alike and (one.label == other.label or one.is_throughput)):
@@ -210,6 +211,7 @@ def _goal(a: Run, b: Run) -> str:
 
 
 def _goals(run: Run) -> list[str]:
+    """Return the goals of a run's packet rates; one empty name for other quantities."""
     return goals(run) if run.counts_packets else [""]
 
 

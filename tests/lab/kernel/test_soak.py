@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Peers, devices, links and settings that come and go under traffic, on the kernel that checks locks and memory.
 
-Two minutes in real time, and 40 s of the machine's time in virtual time, which take longer than that;
-ORCH_SOAK_SECONDS sets the former, and three times the latter.
+ORCH_SOAK_SECONDS (120 by default) is how long in real time; in virtual time, which takes longer, a third of it.
 """
 
 import os

@@ -39,7 +39,7 @@ def test_clocks_charge_what_is_used() -> None:
 @pytest.mark.beside
 @pytest.mark.parametrize("cores", [2, 8, 32])
 def test_it_boots_and_carries_traffic_each_time(cores: int) -> None:
-    """ORCH_BOOTS machines are booted, and each carries traffic once."""
+    """ORCH_BOOTS machines (20 by default) are booted, and each carries traffic once."""
     for number in range(BOOTS):
         with machine(cores, virtual=True) as guest:
             found = guest.program("traffic", 0.2, timeout_s=300)
