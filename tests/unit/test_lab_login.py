@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.agent.host_messages import ClockRequest
 from orchestrator.cli.app import _refuse_empty
 from orchestrator.cli.lab import remote_command
 from orchestrator.errors import UserError
-from orchestrator.testbed.lab.login import LabLogin
+from orchestrator.testbed.lab.login import LabLogin, quoted
 from orchestrator.testbed.login import HostLost, LoginRefused
 from orchestrator.testbed.remote import Agent
 from tests.unit import sshd
@@ -33,6 +34,38 @@ def test_a_conversation_with_a_lab_machine(login: LabLogin) -> None:
     ended = login.run("echo the reason >&2; exit 1")
     assert (ended.recv(1), ended.said()) == (b"", "the reason")
     ended.close()
+
+
+def test_a_lost_agent_s_reason_is_what_the_console_has_shown_since(login: LabLogin) -> None:
+    console = ["[    0.1] WARNING: of the boot\n"]
+    login = replace(login, console=lambda: "".join(console))
+    agent = Agent(login)
+    assert agent.answers()
+    console.append("[   12.345678] Kernel panic - not syncing: a test\r\nUML re-execs\n")
+    agent._channel.close()
+    with pytest.raises(HostLost, match=r"during 'clock' \(its console: Kernel panic - not syncing: a test\)"):
+        agent.request(ClockRequest())
+
+
+@pytest.mark.parametrize(
+    ("console", "said"),
+    [
+        ("", ""),
+        ("\n  \n", ""),
+        ("starting\nreboot: System halted\n", "its console: reboot: System halted"),
+        ("x\nAccepted publickey for root\n", "its console: x"),
+        (
+            "x\n[ 1.5] Out of memory: Killed process 7 (python3) total-vm:35024kB\n[ 1.6] later\n"
+            "[ 1.7] Out of memory: Killed process 8 (iperf3) total-vm:4kB\n"
+            "[ 1.7] Out of memory: Killed process 9 (iperf3) total-vm:4kB\n",
+            "the machine ran out of memory, and its kernel killed python3, iperf3: give it more `memory` in the "
+            "testbed file",
+        ),
+        ("WARNING: 1\nWARNING: 2\nWARNING: 3\nWARNING: 4\n", "its console: WARNING: 1 | WARNING: 2 | WARNING: 3"),
+    ],
+)
+def test_a_console_s_faults_are_quoted_or_else_its_last_line(console: str, said: str) -> None:
+    assert quoted(console) == said
 
 
 def test_other_keys_are_refused_and_silence_is_a_loss(site: Site, login: LabLogin) -> None:

@@ -151,15 +151,13 @@ class Keeper:
         return {"ended": True}
 
     def status(self, request):
-        """Return the machines, and whether each is running."""
+        """Return the machines: whether each is running, its exit status (negative: a signal's number) and address."""
         del request
-        return {
-            "pid": os.getpid(),
-            "machines": {
-                name: {"running": machine["process"].poll() is None, "address": machine["address"]}
-                for name, machine in self.machines.items()
-            },
-        }
+        found = {}
+        for name, machine in self.machines.items():
+            status = machine["process"].poll()
+            found[name] = {"running": status is None, "exit_status": status, "address": machine["address"]}
+        return {"pid": os.getpid(), "machines": found}
 
     def connect(self, request):
         """Return a socket that is connected to a port of a machine: {"name", "port", "timeout_s"}."""

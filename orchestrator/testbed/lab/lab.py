@@ -142,6 +142,18 @@ class Lab:
         except OSError:
             return ""
 
+    def _how_it_ended(self, name: str) -> str:
+        """Return a line that says how a machine's program ended; empty if it runs."""
+        try:
+            machine = self.request("status")["machines"][name]
+        except (TestbedError, KeyError):
+            return ""
+        status = machine.get("exit_status")  # not known to a standing lab of an older version
+        if status is None:
+            return ""
+        how = f"by signal {-status}" if status < 0 else f"with status {status}"
+        return f"\nThe machine ended {how}.\n"
+
     def wait_for_ssh(self, name: str, timeout_s: float) -> None:
         """Return once the machine's sshd answers. Raises TestbedError with the end of the console if it does not."""
         deadline = time.monotonic() + timeout_s
@@ -178,7 +190,15 @@ class Lab:
 
     def login(self, name: str) -> LabLogin:
         """Return a login to a machine from this process."""
-        return LabLogin(name, "lab", "root", self.known_hosts, lambda: self.connect(name), self.key_file)
+        return LabLogin(
+            name,
+            "lab",
+            "root",
+            self.known_hosts,
+            lambda: self.connect(name),
+            self.key_file,
+            console=lambda: self.console(name) + self._how_it_ended(name),
+        )
 
     def ssh_options(self) -> list[str]:
         """Return options for OpenSSH: pinned host key, this lab's key only, and no questions."""

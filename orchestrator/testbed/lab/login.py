@@ -3,6 +3,7 @@
 
 import contextlib
 import logging
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.agent.complaints import KNOWN
 from orchestrator.testbed.login import ANSWER_TIMEOUT_S, HostLost, LoginRefused
 
 if TYPE_CHECKING:
@@ -30,13 +32,17 @@ _KEEPALIVE_TIMES = {
 }
 _MOST_KEEPALIVE_PATIENCE = 4.0
 
+_TIME = re.compile(r"^\[ *\d+\.\d+\] ")  # the kernel's, before each line of its console
+_KILLED = re.compile(r"^Out of memory: Killed process \d+ \((.*?)\)")
+_MOST_QUOTED = 3
+
 
 @dataclass(frozen=True, slots=True)
 class LabLogin:
     """A login to a lab machine.
 
     ``alias``: the name of its key in ``known_hosts``; ``open_socket``: returns a socket connected to its sshd; ``key``:
-    the file of the private key to log in with.
+    the file of the private key to log in with; ``console``: returns what the machine has printed on its console so far.
     """
 
     host: str
@@ -47,11 +53,13 @@ class LabLogin:
     key: Path
     become: str = "none"
     password: str | None = None
+    console: Callable[[], str] = str
 
     def run(self, command: str, patience: float = 1.0) -> "LabChannel":
         """See Login.run."""
         import paramiko
 
+        before = len(self.console())
         connection = self._connect(patience)
         transport = connection.client.get_transport()
         if transport is None:
@@ -64,7 +72,7 @@ class LabLogin:
         except (OSError, EOFError, paramiko.SSHException) as error:
             connection.close()
             raise HostLost(f"{self.host}: no SSH channel ({error}).") from error
-        return LabChannel(connection, channel)
+        return LabChannel(connection, channel, lambda: self.console()[before:])
 
     def _connect(self, patience: float) -> "fabric.Connection":
         import fabric
@@ -103,20 +111,24 @@ class LabLogin:
 
 
 class LabChannel:
-    """A command on a lab machine; see Channel."""
+    """A command on a lab machine; see Channel. ``printed`` returns what the console has shown since it began."""
 
-    def __init__(self, connection: "fabric.Connection", channel: "paramiko.Channel") -> None:
+    def __init__(
+        self, connection: "fabric.Connection", channel: "paramiko.Channel", printed: Callable[[], str]
+    ) -> None:
         self._connection = connection
         self._channel = channel
+        self._printed = printed
         self.settimeout, self.sendall, self.recv = channel.settimeout, channel.sendall, channel.recv
 
     def said(self) -> str:
-        """See Channel.said."""
+        """See Channel.said. If the command said nothing, the reason may be on the console: a panic, or no memory."""
         with contextlib.suppress(Exception):
             self._channel.settimeout(0.2)
-            text = self._channel.recv_stderr(65536).decode(errors="replace").strip()
-            return text.splitlines()[-1] if text else ""
-        return ""
+            text: str = self._channel.recv_stderr(65536).decode(errors="replace").strip()
+            if text:
+                return text.splitlines()[-1]
+        return quoted(self._printed())
 
     @property
     def closed(self) -> bool:
@@ -129,6 +141,21 @@ class LabChannel:
             self._channel.close()
         with contextlib.suppress(Exception):
             self._connection.close()
+
+
+def quoted(console: str) -> str:
+    """Return what a console says about the end of a command: that memory ran out and what to do, up to three lines that
+    report a fault of the kernel, or its last line other than a login. It is empty if there is none of these."""
+    lines = [_TIME.sub("", line.strip()) for line in console.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("Accepted publickey ")]
+    if killed := [match[1] for match in map(_KILLED.match, lines) if match]:
+        first = ", ".join(list(dict.fromkeys(killed))[:_MOST_QUOTED])
+        return (
+            f"the machine ran out of memory, and its kernel killed {first}: give it more `memory` in the testbed file"
+        )
+    faults = [line for line in lines if KNOWN.search(line)][:_MOST_QUOTED]
+    said = faults or lines[-1:]
+    return f"its console: {' | '.join(said)}" if said else ""
 
 
 def keep_alive(sock: socket.socket, patience: float = 1.0) -> None:
