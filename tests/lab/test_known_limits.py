@@ -75,8 +75,8 @@ OF_PACKETS = {
 
 def labelled(folder: Path, factors: str, clock: str, repetitions: int) -> tuple[Path, pd.DataFrame]:
     """Measure the cells that the factors give; the run's folder, and its limits."""
-    # A socket's buffer takes 0.2 s to empty over a slow link, which would be too large a part of one second.
-    text = SPEC.replace("FACTORS", factors).replace("DURATION", "2s" if clock == REAL else "1s")
+    # A socket's buffer takes 0.25 s to empty over a slow link, which must be less than 10 % of the measured time.
+    text = SPEC.replace("FACTORS", factors).replace("DURATION", "4s" if clock == REAL else "1s")
     return measured(folder, text.replace("REPETITIONS", str(repetitions)), clock)
 
 
