@@ -52,8 +52,8 @@ def test_a_lost_agent_s_reason_is_what_the_console_has_shown_since(login: LabLog
     [
         ("", ""),
         ("\n  \n", ""),
-        ("starting\nreboot: System halted\n", "its console: reboot: System halted"),
-        ("x\nAccepted publickey for root\n", "its console: x"),
+        ("starting\nThe machine ended by signal 9.\n", "its console: The machine ended by signal 9."),
+        ("Received disconnect from 192.0.2.1\nAccepted publickey for root\n", ""),
         (
             "x\n[ 1.5] Out of memory: Killed process 7 (python3) total-vm:35024kB\n[ 1.6] later\n"
             "[ 1.7] Out of memory: Killed process 8 (iperf3) total-vm:4kB\n"
@@ -64,7 +64,7 @@ def test_a_lost_agent_s_reason_is_what_the_console_has_shown_since(login: LabLog
         ("WARNING: 1\nWARNING: 2\nWARNING: 3\nWARNING: 4\n", "its console: WARNING: 1 | WARNING: 2 | WARNING: 3"),
     ],
 )
-def test_a_console_s_faults_are_quoted_or_else_its_last_line(console: str, said: str) -> None:
+def test_a_console_s_faults_and_the_machine_s_end_are_quoted(console: str, said: str) -> None:
     assert quoted(console) == said
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from orchestrator.errors import TestbedError
 from orchestrator.private import lab_base
-from orchestrator.testbed.lab.login import LabLogin
+from orchestrator.testbed.lab.login import ENDED, LabLogin
 
 KEEPER = Path(__file__).with_name("keeper.py")
 PASS_SOCKET = Path(__file__).with_name("pass_socket.py")
@@ -152,7 +152,7 @@ class Lab:
         if status is None:
             return ""
         how = f"by signal {-status}" if status < 0 else f"with status {status}"
-        return f"\nThe machine ended {how}.\n"
+        return f"\n{ENDED} {how}.\n"
 
     def wait_for_ssh(self, name: str, timeout_s: float) -> None:
         """Return once the machine's sshd answers. Raises TestbedError with the end of the console if it does not."""

@@ -35,6 +35,7 @@ _MOST_KEEPALIVE_PATIENCE = 4.0
 _TIME = re.compile(r"^\[ *\d+\.\d+\] ")  # the kernel's, before each line of its console
 _KILLED = re.compile(r"^Out of memory: Killed process \d+ \((.*?)\)")
 _MOST_QUOTED = 3
+ENDED = "The machine ended"  # begins the line that a lab adds to the console of such a machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,18 +145,16 @@ class LabChannel:
 
 
 def quoted(console: str) -> str:
-    """Return what a console says about the end of a command: that memory ran out and what to do, up to three lines that
-    report a fault of the kernel, or its last line other than a login. It is empty if there is none of these."""
-    lines = [_TIME.sub("", line.strip()) for line in console.splitlines() if line.strip()]
-    lines = [line for line in lines if not line.startswith("Accepted publickey ")]
+    """Return what a console says about the end of a command: that memory ran out and what to do, or up to three lines
+    that report a fault of the kernel or that the machine ended. It is empty if there is none of these."""
+    lines = [_TIME.sub("", line.strip()) for line in console.splitlines()]
     if killed := [match[1] for match in map(_KILLED.match, lines) if match]:
         first = ", ".join(list(dict.fromkeys(killed))[:_MOST_QUOTED])
         return (
             f"the machine ran out of memory, and its kernel killed {first}: give it more `memory` in the testbed file"
         )
-    faults = [line for line in lines if KNOWN.search(line)][:_MOST_QUOTED]
-    said = faults or lines[-1:]
-    return f"its console: {' | '.join(said)}" if said else ""
+    said = [line for line in lines if KNOWN.search(line) or line.startswith(ENDED)]
+    return f"its console: {' | '.join(said[:_MOST_QUOTED])}" if said else ""
 
 
 def keep_alive(sock: socket.socket, patience: float = 1.0) -> None:
