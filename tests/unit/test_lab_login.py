@@ -52,7 +52,7 @@ def test_a_lost_agent_s_reason_is_what_the_console_has_shown_since(login: LabLog
     [
         ("", ""),
         ("\n  \n", ""),
-        ("starting\nThe machine ended by signal 9.\n", "its console: The machine ended by signal 9."),
+        ("starting\nThe machine ended by signal 9\n", "its console: The machine ended by signal 9"),
         ("Received disconnect from 192.0.2.1\nAccepted publickey for root\n", ""),
         (
             "x\n[ 1.5] Out of memory: Killed process 7 (python3) total-vm:35024kB\n[ 1.6] later\n"

@@ -152,7 +152,7 @@ class Lab:
         if status is None:
             return ""
         how = f"by signal {-status}" if status < 0 else f"with status {status}"
-        return f"\n{ENDED} {how}.\n"
+        return f"\n{ENDED} {how}\n"
 
     def wait_for_ssh(self, name: str, timeout_s: float) -> None:
         """Return once the machine's sshd answers. Raises TestbedError with the end of the console if it does not."""
