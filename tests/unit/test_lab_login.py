@@ -48,24 +48,25 @@ def test_a_lost_agent_s_reason_is_what_the_console_has_shown_since(login: LabLog
 
 
 @pytest.mark.parametrize(
-    ("console", "said"),
+    ("console", "exit_status", "said"),
     [
-        ("", ""),
-        ("\n  \n", ""),
-        ("starting\nThe machine ended by signal 9\n", "its console: The machine ended by signal 9"),
-        ("Received disconnect from 192.0.2.1\nAccepted publickey for root\n", ""),
+        ("", None, ""),
+        ("\n  \n", None, ""),
+        ("starting\n", -9, "its console: The machine ended by signal 9"),
+        ("Received disconnect from 192.0.2.1\nAccepted publickey for root\n", None, ""),
         (
             "x\n[ 1.5] Out of memory: Killed process 7 (python3) total-vm:35024kB\n[ 1.6] later\n"
             "[ 1.7] Out of memory: Killed process 8 (iperf3) total-vm:4kB\n"
             "[ 1.7] Out of memory: Killed process 9 (iperf3) total-vm:4kB\n",
+            None,
             "the machine ran out of memory, and its kernel killed python3, iperf3: give it more `memory` in the "
             "testbed file",
         ),
-        ("WARNING: 1\nWARNING: 2\nWARNING: 3\nWARNING: 4\n", "its console: WARNING: 1 | WARNING: 2 | WARNING: 3"),
+        ("WARNING: 1\nWARNING: 2\nWARNING: 3\nWARNING: 4\n", None, "its console: WARNING: 1 | WARNING: 2 | WARNING: 3"),
     ],
 )
-def test_a_console_s_faults_and_the_machine_s_end_are_quoted(console: str, said: str) -> None:
-    assert quoted(console) == said
+def test_a_console_s_faults_and_the_machine_s_end_are_quoted(console: str, exit_status: int | None, said: str) -> None:
+    assert quoted(console, exit_status) == said
 
 
 def test_other_keys_are_refused_and_silence_is_a_loss(site: Site, login: LabLogin) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from orchestrator.errors import TestbedError
 from orchestrator.private import lab_base
-from orchestrator.testbed.lab.login import ENDED, LabLogin
+from orchestrator.testbed.lab.login import LabLogin
 
 KEEPER = Path(__file__).with_name("keeper.py")
 PASS_SOCKET = Path(__file__).with_name("pass_socket.py")
@@ -142,17 +142,13 @@ class Lab:
         except OSError:
             return ""
 
-    def _how_it_ended(self, name: str) -> str:
-        """Return a line that says how a machine's program ended; empty if it runs."""
+    def exit_status(self, name: str) -> int | None:
+        """Return the exit status of a machine's program, negative for a signal; None if it runs or is not known."""
         try:
-            machine = self.request("status")["machines"][name]
+            status: int | None = self.request("status")["machines"][name].get("exit_status")
         except (TestbedError, KeyError):
-            return ""
-        status = machine.get("exit_status")  # not known to a standing lab of an older version
-        if status is None:
-            return ""
-        how = f"by signal {-status}" if status < 0 else f"with status {status}"
-        return f"\n{ENDED} {how}\n"
+            return None
+        return status  # a standing lab of an older version does not know it
 
     def wait_for_ssh(self, name: str, timeout_s: float) -> None:
         """Return once the machine's sshd answers. Raises TestbedError with the end of the console if it does not."""
@@ -197,7 +193,8 @@ class Lab:
             self.known_hosts,
             lambda: self.connect(name),
             self.key_file,
-            console=lambda: self.console(name) + self._how_it_ended(name),
+            console=lambda: self.console(name),
+            exit_status=lambda: self.exit_status(name),
         )
 
     def ssh_options(self) -> list[str]:

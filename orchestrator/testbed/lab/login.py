@@ -35,7 +35,6 @@ _MOST_KEEPALIVE_PATIENCE = 4.0
 _TIME = re.compile(r"^\[ *\d+\.\d+\] ")  # the kernel's, before each line of its console
 _KILLED = re.compile(r"^Out of memory: Killed process \d+ \((.*?)\)")
 _MOST_QUOTED = 3
-ENDED = "The machine ended"  # begins the line that a lab adds to the console of such a machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,8 @@ class LabLogin:
     """A login to a lab machine.
 
     ``alias``: the name of its key in ``known_hosts``; ``open_socket``: returns a socket connected to its sshd; ``key``:
-    the file of the private key to log in with; ``console``: returns what the machine has printed on its console so far.
+    the file of the private key to log in with; ``console``: returns what the machine has printed on its console so far;
+    ``exit_status``: returns that of the machine's program, negative for a signal, or None while it runs.
     """
 
     host: str
@@ -55,6 +55,7 @@ class LabLogin:
     become: str = "none"
     password: str | None = None
     console: Callable[[], str] = str
+    exit_status: Callable[[], int | None] = lambda: None
 
     def run(self, command: str, patience: float = 1.0) -> "LabChannel":
         """See Login.run."""
@@ -73,7 +74,7 @@ class LabLogin:
         except (OSError, EOFError, paramiko.SSHException) as error:
             connection.close()
             raise HostLost(f"{self.host}: no SSH channel ({error}).") from error
-        return LabChannel(connection, channel, lambda: self.console()[before:])
+        return LabChannel(connection, channel, lambda: quoted(self.console()[before:], self.exit_status()))
 
     def _connect(self, patience: float) -> "fabric.Connection":
         import fabric
@@ -112,14 +113,12 @@ class LabLogin:
 
 
 class LabChannel:
-    """A command on a lab machine; see Channel. ``printed`` returns what the console has shown since it began."""
+    """A command on a lab machine; see Channel. ``why`` returns what the machine shows of a reason for its end."""
 
-    def __init__(
-        self, connection: "fabric.Connection", channel: "paramiko.Channel", printed: Callable[[], str]
-    ) -> None:
+    def __init__(self, connection: "fabric.Connection", channel: "paramiko.Channel", why: Callable[[], str]) -> None:
         self._connection = connection
         self._channel = channel
-        self._printed = printed
+        self._why = why
         self.settimeout, self.sendall, self.recv = channel.settimeout, channel.sendall, channel.recv
 
     def said(self) -> str:
@@ -129,7 +128,7 @@ class LabChannel:
             text: str = self._channel.recv_stderr(65536).decode(errors="replace").strip()
             if text:
                 return text.splitlines()[-1]
-        return quoted(self._printed())
+        return self._why()
 
     @property
     def closed(self) -> bool:
@@ -144,16 +143,20 @@ class LabChannel:
             self._connection.close()
 
 
-def quoted(console: str) -> str:
-    """Return what a console says about the end of a command: that memory ran out and what to do, or up to three lines
-    that report a fault of the kernel or that the machine ended. It is empty if there is none of these."""
+def quoted(console: str, exit_status: int | None) -> str:
+    """Return what a machine shows about the end of a command: that memory ran out and what to do, or up to three lines
+    of its console that report a fault of the kernel, and how its program ended. It is empty if there is none of these.
+    """
     lines = [_TIME.sub("", line.strip()) for line in console.splitlines()]
     if killed := [match[1] for match in map(_KILLED.match, lines) if match]:
         first = ", ".join(list(dict.fromkeys(killed))[:_MOST_QUOTED])
         return (
             f"the machine ran out of memory, and its kernel killed {first}: give it more `memory` in the testbed file"
         )
-    said = [line for line in lines if KNOWN.search(line) or line.startswith(ENDED)]
+    said = [line for line in lines if KNOWN.search(line)]
+    if exit_status is not None:
+        how = f"by signal {-exit_status}" if exit_status < 0 else f"with status {exit_status}"
+        said.append(f"The machine ended {how}")
     return f"its console: {' | '.join(said[:_MOST_QUOTED])}" if said else ""
 
 
