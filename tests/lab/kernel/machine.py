@@ -3,6 +3,7 @@
 
 import io
 import json
+import math
 import os
 import subprocess
 import tarfile
@@ -43,14 +44,18 @@ class KernelMachine:
         self.selftests = selftests
 
     def run(self, script: str, timeout_s: float = 120, data: bytes | None = None) -> str:
-        """Run a shell script; AssertionError with what it said when it fails or takes too long."""
-        command = ["ssh", *self.lab.ssh_options(), f"root@{self.name}", script]
+        """Run a shell script; AssertionError with what it said when it fails, TimeoutExpired when it takes too long.
+
+        A machine that does not answer for a while is not given up before the timeout.
+        """
+        alive = ["-o", f"ServerAliveCountMax={math.ceil(timeout_s)}"]
+        command = ["ssh", *self.lab.ssh_options(), *alive, f"root@{self.name}", script]
         done = subprocess.run(command, input=data or b"", capture_output=True, timeout=timeout_s, check=False)
         said = done.stdout.decode(errors="replace")
         errors = done.stderr.decode(errors="replace")
         assert done.returncode == 0, (
             f"{self.lab.console(self.name)[-1500:]}\n{said[-3000:]}\n{errors[-3000:]}\n"
-            f"status {done.returncode}: {script[:200]}"
+            f"status {done.returncode}{' (of ssh: the connection failed)' * (done.returncode == 255)}: {script[:200]}"
         )
         return said
 
