@@ -48,7 +48,7 @@ class KernelMachine:
 
         A machine that does not answer for a while is not given up before the timeout.
         """
-        alive = ["-o", f"ServerAliveCountMax={math.ceil(timeout_s)}"]
+        alive = ["-o", f"ServerAliveCountMax={math.ceil(timeout_s / 10)}"]  # an answer is asked for every 10 s
         command = ["ssh", *self.lab.ssh_options(), *alive, f"root@{self.name}", script]
         done = subprocess.run(command, input=data or b"", capture_output=True, timeout=timeout_s, check=False)
         said = done.stdout.decode(errors="replace")
