@@ -28,6 +28,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if item.get_closest_marker("full"):
                 item.add_marker(skip)
     # What needs no lab comes first: its failures show in seconds. But several workers begin with the modules that take
-    # longest, which are the lab's, so that they end at about the same time.
-    of_lab_comes_first = hasattr(config, "workerinput")
-    items.sort(key=lambda item: (item.get_closest_marker("lab") is None) is of_lab_comes_first)
+    # longest, so that they end at about the same time: those with tests for --full only, then the others of the lab.
+    if hasattr(config, "workerinput"):
+        long = {item.path for item in items if item.get_closest_marker("full")}
+        items.sort(key=lambda item: (item.path not in long, item.get_closest_marker("lab") is None))
+    else:
+        items.sort(key=lambda item: item.get_closest_marker("lab") is not None)

@@ -18,8 +18,11 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("variant", ["vanilla", "inline", "batched"])
-@pytest.mark.parametrize("kernel", KERNELS)
+# Without vanilla on the real-time kernel, which takes longest: upstream's code, tested on the same version without RT.
+@pytest.mark.parametrize(
+    ("kernel", "variant"),
+    [(k, v) for k in KERNELS for v in ("vanilla", "inline", "batched") if (k, v) != (KERNELS[2], "vanilla")],
+)
 def test_wireguard_s_own_test_passes(kernel: str, variant: str) -> None:
     with one_guest(kernel) as guest:
         guest.run("dmesg --console-level info")
