@@ -1,23 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hosts of somebody who uses Ansible, with odd paths, a vault and a sudo that asks for a password.
 
-They are the lab machines of test_hosts.py.
+They are lab machines like those of test_hosts.py.
 """
 
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.lab.standing import StandingHosts
+from tests.lab.standing import StandingHosts, standing_hosts
 from tests.lab.support import all_ok_once, last_object, orch, runs_in
-from tests.lab.test_hosts import ONE_CELL, TESTBED
-from tests.lab.test_hosts import pair as pair  # a fixture
+from tests.lab.test_hosts import ONE_CELL, SPEC, TESTBED
 
 pytestmark = [pytest.mark.lab, pytest.mark.beside]
 
+# test_hosts.py may run at the same time, and the lease on a testbed's name holds on the whole computer.
+BED = TESTBED.replace("testbed: pair", "testbed: pair-of-an-ansible-user")
 
 PASSWORD = 'open {{sesame}} "now"'
 HASH = "$6$orchlab$s6jSI9pehl//1WrOunyunWnFp5ujiwVRJ9za0Dulx81IKUsnqY3rmLGeANEzqGsMSF8MX70giztsy004SIkex."
@@ -27,6 +29,12 @@ vault_password_file = the password
 [privilege_escalation]
 become_method = ansible.builtin.sudo
 """
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandingHosts]:
+    with standing_hosts(tmp_path_factory.mktemp("hosts"), "two-machines", BED, SPEC) as hosts:
+        yield hosts
 
 
 @pytest.fixture
@@ -61,7 +69,7 @@ def users_folder(pair: StandingHosts, tmp_path: Path, monkeypatch: pytest.Monkey
         *values,
     ]
     (of_all / "vault.yml").write_bytes(subprocess.run(command, capture_output=True, check=True).stdout)
-    (folder / "bed.yaml").write_text(TESTBED.replace("INVENTORY", "in ventory").replace("MORE", ""))
+    (folder / "bed.yaml").write_text(BED.replace("INVENTORY", "in ventory").replace("MORE", ""))
     return folder
 
 
