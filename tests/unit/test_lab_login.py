@@ -62,7 +62,11 @@ def test_a_lost_agent_s_reason_is_what_the_console_has_shown_since(login: LabLog
             "the machine ran out of memory, and its kernel killed python3, iperf3: give it more `memory` in the "
             "testbed file",
         ),
-        ("WARNING: 1\nWARNING: 2\nWARNING: 3\nWARNING: 4\n", None, "its console: WARNING: 1 | WARNING: 2 | WARNING: 3"),
+        (
+            "WARNING: 1\nWARNING: 2\nWARNING: 3\nWARNING: 4\n",
+            -6,
+            "its console: WARNING: 1 | WARNING: 2 | WARNING: 3 | The machine ended by signal 6",
+        ),
     ],
 )
 def test_a_console_s_faults_and_the_machine_s_end_are_quoted(console: str, exit_status: int | None, said: str) -> None:

@@ -153,11 +153,11 @@ def quoted(console: str, exit_status: int | None) -> str:
         return (
             f"the machine ran out of memory, and its kernel killed {first}: give it more `memory` in the testbed file"
         )
-    said = [line for line in lines if KNOWN.search(line)]
+    said = [line for line in lines if KNOWN.search(line)][:_MOST_QUOTED]
     if exit_status is not None:
         how = f"by signal {-exit_status}" if exit_status < 0 else f"with status {exit_status}"
         said.append(f"The machine ended {how}")
-    return f"its console: {' | '.join(said[:_MOST_QUOTED])}" if said else ""
+    return f"its console: {' | '.join(said)}" if said else ""
 
 
 def keep_alive(sock: socket.socket, patience: float = 1.0) -> None:
