@@ -33,7 +33,7 @@ from orchestrator.agent.mtu import forget_paths, narrow_links, widen_links
 from orchestrator.agent.nics import lent_to, taken_nics
 from orchestrator.agent.pktgen import GENERATOR, pktgen
 from orchestrator.agent.probes import KERNEL_LOG, clock, kernel_log, pause, watch_kernel_log
-from orchestrator.agent.processes import PROCESSES, remove_left_folders
+from orchestrator.agent.processes import PROCESSES, end_left_processes, remove_left_folders
 from orchestrator.agent.removal import finish_removal, remove_tunnels
 from orchestrator.agent.restarting import restart
 from orchestrator.agent.roles import LINKS, links, neighbours, remove_namespaces, unlink
@@ -60,8 +60,11 @@ def leave(request: LeaveRequest) -> LeaveAnswer:
     if "made" in LINKS or request.leftovers:
         roles = sorted(os.listdir(RUNTIME + "/sys")) if os.path.isdir(RUNTIME + "/sys") else []
         nics = sorted(taken_nics())
+        if programs := end_left_processes():
+            said = ", ".join("%s (%d)" % program for program in sorted(programs.items()))
+            done.append("what a killed agent had started was ended: %s" % said)
         left = remove_namespaces()
-        remove_left_folders()  # after the processes in the namespaces have ended
+        remove_left_folders()
         roles, nics = (
             [role for role in roles if role not in lent_to()],
             [nic for nic in nics if nic not in taken_nics()],

@@ -2,6 +2,7 @@
 """The processes of a trial: servers, clients and the spec's own probes, with their files."""
 
 import base64
+import collections
 import contextlib
 import errno
 import glob
@@ -14,15 +15,17 @@ import tempfile
 import time
 
 from orchestrator.agent.cpus import acting_as
-from orchestrator.agent.host import RUNTIME, AgentError, read_text
+from orchestrator.agent.host import RUNTIME, AgentError, read_bytes, read_text
 
 FILES = "\0files\0"  # in an argument: the folder of the files that a trial brings
-HELD = 'read -r _; exec "$@" </dev/null'  # waits for the end of its standard input, then becomes its arguments
+HELD = 'read -r _ && exec "$@" </dev/null'  # waits for a line, then becomes its arguments; ends if there is none
 PRELOAD = "LD_PRELOAD"  # ld.so(8)
 ROOM_FOR_OUTPUT = 1 << 20  # bytes; a generator that cannot write its report prints nothing
+OF_TRIAL = "ORCH_TRIAL"  # in the environment of whatever a trial starts: its folder
 FOLDERS = TRIAL, PROFILE = "trial-", "profile-"  # how the names of folders in RUNTIME begin
 NO_PROGRAM = "there is no such program"
 WATCHED = 256  # processes whose ends are waited for at a time
+ENDING_S, LOOK_S = 2.0, 0.01  # how long killed processes may take to end, and how often to look
 
 
 def not_started(program, why):
@@ -41,6 +44,39 @@ def remove_left_folders():
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def environment_of(folder):
+    """Return the environment of a process that uses a temporary folder. `end_left_processes` knows it by that."""
+    return {**os.environ, OF_TRIAL: folder}
+
+
+def left_processes():
+    """Return the processes of trials and profiles, with what these started: {pid: name of the program}."""
+    marks = tuple(("%s=%s/%s" % (OF_TRIAL, RUNTIME, kind)).encode() for kind in FOLDERS)
+    found = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        if any(entry.startswith(marks) for entry in read_bytes("/proc/%s/environ" % pid).split(b"\0")):
+            found[int(pid)] = read_bytes("/proc/%s/comm" % pid).decode(errors="replace").strip()
+    return found
+
+
+def end_left_processes():
+    """Kill what an agent that was killed had started. There must be no trial now.
+
+    Return how many of each program there were: {name: number}.
+    """
+    ended = {}  # type: dict[int, str]
+    deadline = time.monotonic() + ENDING_S
+    while left := left_processes():  # more than once, for what they start meanwhile
+        ended = {**left, **ended}
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            break
+        time.sleep(LOOK_S)
+    return dict(collections.Counter(ended.values()))
+
+
 class TrialProcesses:
     """The servers and clients of one trial. Their output goes to files, so that no process wakes up to read it."""
 
@@ -49,6 +85,7 @@ class TrialProcesses:
         self.processes = {}
         self.groups = set()
         self.gate = None
+        self.held = 0
 
     def place(self):
         """Return the folder of this trial's files and outputs."""
@@ -71,13 +108,14 @@ class TrialProcesses:
         ``group``: it may start children, which are ended with it. ``preload``: a shared library that it has from its
         start.
         """
-        environment = {**os.environ, PRELOAD: preload} if preload else None
-        self._start(role, name, self._placed(arguments), group, subprocess.DEVNULL, environment)
+        more = {PRELOAD: preload} if preload else {}
+        self._start(role, name, self._placed(arguments), group, subprocess.DEVNULL, more)
 
     def hold(self, role, name, arguments, group=False, preload=None):
         """Prepare a process as `start` does, which begins only at `release`.
 
-        Starting hundreds of programs one after the other takes seconds. Held processes begin together.
+        Starting hundreds of programs one after the other takes seconds. Held processes begin together. If this agent is
+        killed, they end.
         """
         arguments = self._placed(arguments)
         program = arguments[0]
@@ -86,19 +124,26 @@ class TrialProcesses:
         if self.gate is None:
             self.gate = os.pipe()
         script = "export %s=%s; %s" % (PRELOAD, preload, HELD) if preload else HELD  # not for the shell itself
-        self._start(role, name, ["/bin/sh", "-c", script, "sh", *arguments], group, self.gate[0])
+        self._start(role, name, ["/bin/sh", "-c", script, "sh", *arguments], group, self.gate[0], {})
+        self.held += 1
 
     def release(self):
         """Let all held processes begin."""
         if self.gate is not None:
+            os.write(self.gate[1], b"\n" * self.held)  # a shell reads a pipe byte by byte, so each has one
+            self._close_gate()
+
+    def _close_gate(self):
+        if self.gate is not None:
             for end in self.gate:
                 os.close(end)
             self.gate = None
+            self.held = 0
 
     def _placed(self, arguments):
         return [argument.replace(FILES, os.path.join(self.place(), "files")) for argument in arguments]
 
-    def _start(self, role, name, arguments, group, stdin, environment=None):
+    def _start(self, role, name, arguments, group, stdin, more):
         base = os.path.join(self.place(), name)
         try:
             with open(base + ".out", "wb") as out, open(base + ".err", "wb") as err, acting_as(role):
@@ -109,7 +154,7 @@ class TrialProcesses:
                     stderr=err,
                     close_fds=False,
                     start_new_session=group,
-                    env=environment,
+                    env={**environment_of(self.place()), **more},
                 )
         except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
             why = NO_PROGRAM if isinstance(error, FileNotFoundError) else error.strerror
@@ -184,7 +229,7 @@ class TrialProcesses:
                 "out": read_text(base + ".out"),
                 "err": read_text(base + ".err"),
             }
-        self.release()  # closes the gate; no held process is alive any more
+        self._close_gate()
         self.processes = {}
         self.groups = set()
         if self.folder is not None:

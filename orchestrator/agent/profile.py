@@ -14,7 +14,7 @@ import time
 
 from orchestrator.agent.host import AgentError, call, read_text, write_text
 from orchestrator.agent.probes import virtual_time
-from orchestrator.agent.processes import PROFILE, new_folder
+from orchestrator.agent.processes import PROFILE, environment_of, new_folder
 
 SAMPLES = "/proc/cpu_samples"
 PERIOD_NS = 4019000  # about 4 ms, and no multiple of a tick; every 1 ms costs 3 % in the lab (benchmarks/profiling.py)
@@ -190,7 +190,12 @@ class PerfSamples:
         self.began = time.monotonic()
         command = ["perf", "record", "--all-cpus", "-g", "-e", "cpu-clock", "-c", str(PERIOD_NS), "-o", self.file]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, close_fds=False
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            close_fds=False,
+            env=environment_of(self.folder.name),
         )
 
     def stop(self):

@@ -21,6 +21,7 @@ from orchestrator.agent.host import (
 from orchestrator.agent.messages import Nothing
 from orchestrator.agent.network_messages import LinksRequest, NeighboursRequest, UnlinkAnswer, UnlinkRequest
 from orchestrator.agent.nics import give_nics_back, lent_to, take_nics
+from orchestrator.agent.processes import end_left_processes
 
 LINKS = {}  # type: dict[str, bool]
 
@@ -55,6 +56,7 @@ def links(request: LinksRequest) -> Nothing:
 
     Raises AgentError if an interface of the host is still lent, or another program has a namespace of that name.
     """
+    end_left_processes()
     left = remove_namespaces()
     LINKS["made"] = True
     if lent_to():

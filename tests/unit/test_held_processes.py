@@ -2,6 +2,8 @@
 """Clients are prepared one after the other and begin together."""
 
 import os
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from orchestrator.agent import processes
 from orchestrator.agent.host import AgentError
 from orchestrator.agent.processes import TrialProcesses
 from orchestrator.tools.iperf3.pairs import UNWINDER
+from tests.lab.support import wait_until
 
 # Cancels a thread, as iperf3 does at its end, when no file can be opened any more.
 CANCEL = """
@@ -93,6 +96,44 @@ def test_what_never_began_is_ended_and_the_next_trial_is_held_again(traffic: Tri
     assert traffic.running(["second"])
     traffic.release()
     assert finish(traffic) == {"second": (0, "second\n")}
+
+
+# An agent that starts something and is killed. Arguments: its folder, and what it does.
+KILLED_AGENT = """
+import contextlib, os, signal, sys
+from orchestrator.agent import processes
+processes.RUNTIME, processes.acting_as = sys.argv[1], lambda role: contextlib.nullcontext()
+traffic = processes.TrialProcesses()
+exec(sys.argv[2])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def killed_agent(folder: Path, does: str) -> None:
+    """Run `KILLED_AGENT`."""
+    done = subprocess.run([sys.executable, "-c", KILLED_AGENT, folder, does], check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.mark.usefixtures("traffic")
+def test_what_is_held_never_begins_if_the_agent_is_killed(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    killed_agent(tmp_path, f'for name in ("one", "two"): traffic.hold("client", name, ["touch", {str(mark)!r}])')
+    wait_until(lambda: not processes.left_processes(), 10, "what was held has ended")
+    assert not mark.exists()
+
+
+@pytest.mark.usefixtures("traffic")
+def test_what_a_killed_agent_started_is_ended_with_its_children(tmp_path: Path) -> None:
+    of_another = subprocess.Popen(["sleep", "60"], env=processes.environment_of(f"{tmp_path}/../trial-"))
+    one = 'traffic.start("client", "one", ["sh", "-c", "sleep 60 & exec sleep 60"], group=True)'
+    killed_agent(tmp_path, one + '; traffic.start("client", "two", ["sleep", "60"])')
+    wait_until(lambda: list(processes.left_processes().values()) == ["sleep"] * 3, 10, "three programs")
+    assert processes.end_left_processes() == {"sleep": 3}
+    assert processes.end_left_processes() == {}
+    assert of_another.poll() is None
+    of_another.kill()
+    of_another.wait()
 
 
 def test_a_program_that_cannot_be_started_is_named_before_the_traffic(traffic: TrialProcesses, tmp_path: Path) -> None:
