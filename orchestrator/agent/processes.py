@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 
-from orchestrator.agent.cpus import acting_as
+from orchestrator.agent.cpus import acting_as, processes
 from orchestrator.agent.host import RUNTIME, AgentError, read_bytes, read_text
 
 FILES = "\0files\0"  # in an argument: the folder of the files that a trial brings
@@ -53,9 +53,9 @@ def left_processes():
     """Return the processes of trials and profiles, with what these started: {pid: name of the program}."""
     marks = tuple(("%s=%s/%s" % (OF_TRIAL, RUNTIME, kind)).encode() for kind in FOLDERS)
     found = {}
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        if any(entry.startswith(marks) for entry in read_bytes("/proc/%s/environ" % pid).split(b"\0")):
-            found[int(pid)] = read_bytes("/proc/%s/comm" % pid).decode(errors="replace").strip()
+    for pid in processes():
+        if any(entry.startswith(marks) for entry in read_bytes("/proc/%d/environ" % pid).split(b"\0")):
+            found[pid] = read_bytes("/proc/%d/comm" % pid).decode(errors="replace").strip()
     return found
 
 
